@@ -1,0 +1,46 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.target(name: name), "TestKit"] + dependencies,
+    swiftSettings: strict)
+}
+
+let package = Package(
+  name: "hall-agent",
+  targets: [
+    // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
+    .target(name: "CLinux"),
+
+    // The faces of the operating system and of the C libraries; `unsafe` stays here.
+    module("Posix", ["CLinux"]),
+
+    // Portable: no operating system module, no `unsafe`.
+
+    // Linux.
+
+    // Programs.
+
+    // Tests.
+    .target(
+      name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
+    tests("Posix"),
+  ],
+  swiftLanguageModes: [.v6]
+)

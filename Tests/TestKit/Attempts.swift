@@ -1,0 +1,23 @@
+internal import Posix
+
+/// Asking again what cannot tell by itself that it has changed.
+public enum Attempts {
+  /// Asks, with a pause after each time, until there is an answer. This is the one place where tests wait for a clock.
+  /// - Parameters:
+  ///   - limit: how long to go on.
+  ///   - what: what is waited for, for the message when it does not come.
+  /// - Throws: ``Programs/Failure`` when the time is over, and what `ask` throws.
+  public static func until<Answer>(
+    _ what: String, limit: Duration = .seconds(30), _ ask: () async throws -> Answer?
+  ) async throws -> Answer {
+    var pause = Duration.milliseconds(5)
+    var waited = Duration.zero
+    while true {
+      if let answer = try await ask() { return answer }
+      guard waited < limit else { throw Programs.Failure(description: "not within \(limit): \(what)") }
+      guard await Poller.shared.sleep(for: pause) else { throw CancellationError() }
+      waited += pause
+      pause = min(pause * 2, .milliseconds(100))
+    }
+  }
+}
