@@ -27,9 +27,14 @@ let package = Package(
   targets: [
     // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
     .target(name: "CLinux"),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
 
     // The faces of the operating system and of the C libraries; `unsafe` stays here.
     module("Posix", ["CLinux"]),
+    module("Crypto", ["CGnuTLS"]),
+    module("Store", ["CSQLite", "Posix"]),
+    module("WireJSON"),
 
     // Portable: no operating system module, no `unsafe`.
 
@@ -40,7 +45,7 @@ let package = Package(
     // Tests.
     .target(
       name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
-    tests("Posix"),
+    tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
   ],
   swiftLanguageModes: [.v6]
 )

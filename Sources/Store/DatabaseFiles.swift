@@ -1,0 +1,71 @@
+import Posix
+
+/// The database's file and those beside it: SQLite's own, the reserve, and the mark of a suspicion.
+struct DatabaseFiles: Sendable {
+  let path: String
+
+  private var reserve: String { path + "-reserve" }
+  private var suspicion: String { path + "-suspect" }
+
+  /// Size of the database file; 0 if there is none.
+  var size: Int { (try? Files.size(path)) ?? 0 }
+
+  /// Makes the file if it is not there, for its owner alone: SQLite would make it as readable as the umask lets it, and
+  /// gives its other files the same mode.
+  func createPrivately() throws(StoreError) {
+    do throws(SystemError) {
+      guard !Files.exists(path) else { return }
+      try Files.createDurable(
+        directory: Files.directory(of: path), name: String(path.split(separator: "/").last ?? ""),
+        parts: [], mode: 0o600)
+    } catch {
+      throw error.name == "ENOSPC" ? .full : .cannotOpen(path: path, reason: "\(error)")
+    }
+  }
+
+  // MARK: Damage
+
+  /// Renames the database and its log, so that a new one can be made and the old one be looked into.
+  /// - Returns: the new path of the database file.
+  func moveAside() throws(StoreError) -> String {
+    var number = 1
+    while Files.exists("\(path).damaged-\(number)") { number += 1 }
+    let aside = "\(path).damaged-\(number)"
+    do throws(SystemError) {
+      for suffix in ["-wal", "-shm"] where Files.exists(path + suffix) {
+        try Files.rename(path + suffix, to: aside + suffix)
+      }
+      // The database last: until then the next start finds it damaged still, and does this again.
+      try Files.rename(path, to: aside)
+      try Files.syncDirectory(Files.directory(of: path))
+    } catch {
+      throw .cannotOpen(path: path, reason: "it is damaged and cannot be moved aside: \(error)")
+    }
+    clearSuspicion()
+    return aside
+  }
+
+  /// Whether the last run met damage.
+  var isSuspect: Bool { Files.exists(suspicion) }
+
+  /// Leaves word for the next start. On a full disk there may be no word; small databases are looked through anyway.
+  func markSuspect() {
+    try? Files.replaceDurable(suspicion, bytes: [], mode: 0o600)
+  }
+
+  func clearSuspicion() { try? Files.unlink(suspicion) }
+
+  // MARK: The reserve
+
+  var hasReserve: Bool { Files.exists(reserve) }
+
+  /// Gives the reserve up.
+  /// - Returns: whether there was one.
+  func releaseReserve() -> Bool { (try? Files.unlink(reserve)) != nil }
+
+  /// Takes room on the disk, if there is none taken yet.
+  /// - Returns: whether the reserve is in place, or none was asked for.
+  func takeReserve(_ bytes: Int) -> Bool {
+    bytes == 0 || hasReserve || (try? Files.reserve(reserve, bytes: UInt64(bytes))) != nil
+  }
+}

@@ -1,0 +1,190 @@
+import Posix
+
+/// What ``StateDatabase/open(path:components:reserveBytes:)`` found.
+public enum DatabaseOpening: Sendable, Equatable {
+  /// The database was there and whole.
+  case opened
+  /// There was none: it has been made.
+  case created
+  /// It was damaged. It has been renamed to that path (with its log beside it) and a new, empty one made: what it held is
+  /// to be salvaged as far as possible, and the loss to be said loudly.
+  case replaced(oldMovedTo: String, reason: String)
+}
+
+/// The agent's one database: SQLite in WAL mode, every commit flushed to the disk before `write` returns
+/// (`synchronous=FULL`; facts/outbox.md 2.6 and 2.7), on one connection and a thread of its own.
+///
+/// After a failure of the disk (``StoreError/io(_:)``) nothing is accepted any more: what such a failure left behind is
+/// only known after the next start has replayed the log.
+public actor StateDatabase {
+  private nonisolated let worker: Worker
+  /// Runs on the database's own thread, so that waiting for the disk holds up nobody else.
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.asUnownedSerialExecutor() }
+
+  /// What was found when it was opened.
+  public private(set) var opening = DatabaseOpening.opened
+  /// The path of the database file.
+  public nonisolated var path: String { files.path }
+
+  private nonisolated let files: DatabaseFiles
+  private let reserveBytes: Int
+  private var database: Database?
+  /// Why nothing is accepted any more; nil while all is well.
+  public private(set) var failure: StoreError?
+
+  /// Files up to this size are looked through at every start (about 15 ms per MB); larger ones after a suspicion only.
+  private static let alwaysChecked: Int64 = 64 * 1024 * 1024
+
+  private init(path: String, reserveBytes: Int) {
+    worker = Worker(name: "database")
+    files = DatabaseFiles(path: path)
+    self.reserveBytes = reserveBytes
+  }
+
+  /// Opens or makes the database, and brings its tables up to date. ``opening`` tells what was found.
+  ///
+  /// A damaged file never stops the start: it is renamed aside, and a new one is made. A file that cannot be opened for
+  /// another reason (owner, file system, a newer version's) is left alone and thrown, since its content is whole.
+  ///
+  /// - Parameters:
+  ///   - path: the database file, in a directory that exists.
+  ///   - components: whose tables it holds; each is brought up to date in this order.
+  ///   - reserveBytes: size of a file (`…-reserve`) that is given up when the disk is full, so that accepted items can
+  ///     still be erased; 0 for none.
+  public static func open(
+    path: String, components: [SchemaComponent], reserveBytes: Int = 33_554_432
+  ) async throws(StoreError) -> StateDatabase {
+    let state = StateDatabase(path: path, reserveBytes: reserveBytes)
+    try await state.connect(components)
+    return state
+  }
+
+  private func connect(_ components: [SchemaComponent]) throws(StoreError) {
+    do throws(StoreError) {
+      opening = try connectOnce(components) ? .created : .opened
+    } catch .corrupt(let reason) {
+      let old = try files.moveAside()
+      _ = try connectOnce(components)
+      opening = .replaced(oldMovedTo: old, reason: reason)
+    } catch .full {
+      guard files.releaseReserve() else { throw .full }
+      opening = try connectOnce(components) ? .created : .opened
+      return
+    }
+    _ = files.takeReserve(reserveBytes)
+  }
+
+  private func connectOnce(_ components: [SchemaComponent]) throws(StoreError) -> Bool {
+    try files.createPrivately()
+    let database = try Database(path: files.path)
+    if files.isSuspect || files.size <= Self.alwaysChecked {
+      let findings = try database.quickCheck()
+      guard findings.isEmpty else { throw .corrupt(findings.joined(separator: "; ")) }
+    }
+    let created = try database.prepare(path: files.path, components: components)
+    files.clearSuspicion()
+    self.database = database
+    return created
+  }
+
+  // MARK: Use
+
+  /// Runs `body` in one transaction (`BEGIN IMMEDIATE`) and returns what it returns once that is committed and flushed. Rolled
+  /// back when it throws. May run `body` twice: when the disk was full and the reserve was given up for it.
+  public func write<T: Sendable>(
+    _ body: @Sendable (Database) throws(StoreError) -> T
+  ) throws(StoreError) -> T {
+    do throws(StoreError) {
+      return try guarded(writing: true, body)
+    } catch .full {
+      guard files.releaseReserve() else { throw .full }
+      return try guarded(writing: true, body)
+    }
+  }
+
+  /// Runs `body` over one unchanging view of the database. Writing in it is a misuse.
+  public func read<T: Sendable>(
+    _ body: @Sendable (Database) throws(StoreError) -> T
+  ) throws(StoreError) -> T {
+    try guarded(writing: false, body)
+  }
+
+  private func guarded<T: Sendable>(
+    writing: Bool, _ body: (Database) throws(StoreError) -> T
+  ) throws(StoreError) -> T {
+    if let failure { throw failure }
+    guard let database else { throw .misuse("the database has been closed") }
+    do throws(StoreError) {
+      return try database.transaction(writing: writing, body)
+    } catch {
+      switch error {
+      case .io: failure = error
+      case .corrupt:
+        // The next start looks at the whole file, however large, before it trusts it again.
+        files.markSuspect()
+      default: break
+      }
+      throw error
+    }
+  }
+
+  // MARK: The reserve, and leaving
+
+  /// Whether the reserve is in place. It is not after the disk was full, and then no new pages should be taken.
+  public nonisolated var hasReserve: Bool { files.hasReserve }
+
+  /// Takes the reserve again, if there is room for it now.
+  /// - Returns: whether it is in place.
+  public func restoreReserve() -> Bool { files.takeReserve(reserveBytes) }
+
+  /// Closes the database. The log keeps its size, as a full disk may be what the next start finds.
+  public func close() {
+    guard let database else { return }
+    // A size limit would cut the log to nothing when the last connection goes.
+    try? database.run("PRAGMA journal_size_limit = -1")
+    self.database = nil
+  }
+
+  /// Reads the whole file and looks for damage, on a connection and thread of its own (about 15 s per GB).
+  /// - Returns: SQLite's findings; empty if all is well.
+  public nonisolated func check() async throws(StoreError) -> [String] {
+    try await SecondConnection().check(path)
+  }
+
+  /// The rows of one table in a damaged database that was moved aside, as far as they can still be read: from its
+  /// beginning to the damage, and from its end back to the damage. The caller has to be able to tell good rows from bad.
+  /// - Parameters:
+  ///   - path: where ``DatabaseOpening/replaced(oldMovedTo:reason:)`` says.
+  ///   - table: a rowid table.
+  /// - Returns: in no particular order; empty if nothing can be read.
+  public static func salvage(path: String, table: String) async -> [SQLRow] {
+    await SecondConnection().salvage(path, table)
+  }
+}
+
+/// Reads a database file beside the agent's own connection, on a thread of its own.
+private actor SecondConnection {
+  private nonisolated let worker = Worker(name: "database-reader")
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.asUnownedSerialExecutor() }
+
+  func check(_ path: String) throws(StoreError) -> [String] {
+    try Database(path: path, mode: .readOnly).quickCheck()
+  }
+
+  func salvage(_ path: String, _ table: String) -> [SQLRow] {
+    guard let database = try? Database(path: path, mode: .readOnly) else { return [] }
+    var seen: Set<Int64> = []
+    var rows: [SQLRow] = []
+    for direction in ["ASC", "DESC"] {
+      // What is read before the error stays; the error itself is what a damaged file is expected to give.
+      try? database.perform(
+        "SELECT rowid AS salvage_rowid, * FROM \"\(table)\" ORDER BY rowid \(direction)", []
+      ) { row in
+        guard let id = row["salvage_rowid"].integer, seen.insert(id).inserted else { return false }
+        rows.append(row)
+        return true
+      }
+    }
+    return rows
+  }
+}
