@@ -27,13 +27,21 @@ let package = Package(
   targets: [
     // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
     .target(name: "CLinux"),
+    .systemLibrary(name: "CCups", providers: [.apt(["libcups2-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(
+      name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+    .systemLibrary(
+      name: "CQREncode", pkgConfig: "libqrencode", providers: [.apt(["libqrencode-dev"])]),
 
     // The faces of the operating system and of the C libraries; `unsafe` stays here.
     module("Posix", ["CLinux"]),
     module("Crypto", ["CGnuTLS"]),
     module("Store", ["CSQLite", "Posix"]),
+    module("HTTPClient", ["CCups", "Posix"]),
+    module("HTTPServer", ["CMicroHTTPD", "Posix"]),
+    module("QRSymbol", ["CQREncode"]),
     module("WireJSON"),
 
     // Portable: no operating system module, no `unsafe`.
@@ -46,6 +54,8 @@ let package = Package(
     .target(
       name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
+    tests("QRSymbol", ["Posix"]),
+    tests("HTTPServer", ["HTTPClient", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )
