@@ -27,6 +27,7 @@ let package = Package(
   targets: [
     // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
     .target(name: "CLinux"),
+    .target(name: "CPages", exclude: ["Pages"]),
     .systemLibrary(name: "CCups", providers: [.apt(["libcups2-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(
@@ -42,9 +43,11 @@ let package = Package(
     module("HTTPClient", ["CCups", "Posix"]),
     module("HTTPServer", ["CMicroHTTPD", "Posix"]),
     module("QRSymbol", ["CQREncode"]),
+    module("PageImages", ["CPages"]),
     module("WireJSON"),
 
     // Portable: no operating system module, no `unsafe`.
+    module("Codecs"),
 
     // Linux.
 
@@ -54,8 +57,8 @@ let package = Package(
     .target(
       name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
-    tests("QRSymbol", ["Posix"]),
-    tests("HTTPServer", ["HTTPClient", "Posix"]),
+    tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
+    tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )
