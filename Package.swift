@@ -48,6 +48,8 @@ let package = Package(
 
     // Portable: no operating system module, no `unsafe`.
     module("Codecs"),
+    module("Channels"),
+    module("Simulation", ["Channels", "Codecs"]),
 
     // Linux.
 
@@ -59,6 +61,7 @@ let package = Package(
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
     tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
+    tests("Simulation", ["Channels", "Codecs"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,282 @@
+public import Channels
+
+/// One simulated device: its model, the faults of its line, the log of what it really did, and whoever has it open.
+///
+/// All three ways to attach a device end here: ``SimulatedBus`` in process, and the ptys and sockets of the host.
+public actor SimulatedDevice {
+  /// Where each record goes before anything that follows from it is sent, such as a file.
+  public typealias Sink = @Sendable (SimulationEntry) -> Void
+
+  /// Most records that are kept here; older ones are only where the sink put them.
+  static let entryLimit = 10_000
+
+  /// Its name in configuration, commands and logs.
+  public nonisolated let name: String
+  /// What it imitates.
+  public nonisolated let modelName: String
+  /// The channel it is opened as.
+  public nonisolated let kind: ChannelKind
+  /// Path under which it serves, for a device that speaks HTTP.
+  public nonisolated let basePath: String?
+  /// Largest request body it takes, in bytes; 0 for a device on a line.
+  public nonisolated let bodyLimit: Int
+  /// Every command it knows, those of the line first.
+  public nonisolated let commandHelp: [CommandHelp]
+  nonisolated let time: any Timekeeper
+
+  var serial: (any SimulatedSerialDevice)?
+  var http: (any SimulatedHTTPDevice)?
+  var line: LineFaults
+  var requests = HTTPFaults()
+
+  // The line's host end (SimulatedDevice+Line.swift).
+  var ends: [Int: LineEnd] = [:]
+  var attached: Int?
+  var lastEnd = 0
+  var held: [[UInt8]] = []
+
+  // Requests that wait for the end of a hang (SimulatedDevice+Requests.swift).
+  var hanging: [Int: CheckedContinuation<Void, Never>] = [:]
+  var lastHang = 0
+
+  /// How often the device was plugged, unplugged or closed so far.
+  public private(set) var changes = 0
+  var changeWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+  var lastChangeWaiter = 0
+
+  private let started: Duration
+  private let sink: Sink?
+  private var entries: [SimulationEntry] = []
+  private var entryCount = 0
+  private var followers: [Int: AsyncStream<SimulationEntry>.Continuation] = [:]
+  private var lastFollower = 0
+
+  private enum Event: Sendable {
+    case reply([UInt8])
+    case wake(Int)
+  }
+  private struct Appointment: Sendable {
+    let due: Duration
+    let event: Event
+  }
+  private var appointments: [Appointment] = []
+  private var lastReplyDue = Duration.zero
+  private var clock: Task<Void, Never>?
+
+  /// A device on a line of bytes.
+  ///
+  /// - Parameters:
+  ///   - name: Its name, one word.
+  ///   - model: The model.
+  ///   - time: The clock of its delays and timers.
+  ///   - seed: What random damage depends on.
+  ///   - sink: Called with each record, in order.
+  public init(
+    _ name: String, _ model: any SimulatedSerialDevice, time: any Timekeeper, seed: UInt64 = 1,
+    sink: Sink? = nil
+  ) {
+    self.name = name
+    modelName = model.modelName
+    kind = .byteStream
+    basePath = nil
+    bodyLimit = 0
+    commandHelp = LineFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
+    self.time = time
+    serial = model
+    line = LineFaults(seed: seed)
+    started = time.now()
+    self.sink = sink
+  }
+
+  /// A device that speaks HTTP.
+  ///
+  /// - Parameters:
+  ///   - name: Its name, one word.
+  ///   - model: The model.
+  ///   - time: The clock of its delays and timers.
+  ///   - sink: Called with each record, in order.
+  public init(
+    _ name: String, _ model: any SimulatedHTTPDevice, time: any Timekeeper, sink: Sink? = nil
+  ) {
+    self.name = name
+    modelName = model.modelName
+    kind = model.channelKind
+    basePath = model.basePath
+    bodyLimit = model.bodyLimit
+    commandHelp = HTTPFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
+    self.time = time
+    http = model
+    line = LineFaults(seed: 0)
+    started = time.now()
+    self.sink = sink
+  }
+
+  deinit {
+    clock?.cancel()
+    for follower in followers.values { follower.finish() }
+  }
+
+  // MARK: Commands and state
+
+  /// Carries out a command such as `paper out`, `press 5` or `unplug after 40 bytes`.
+  public func apply(_ text: String) throws(SimulationError) {
+    let words = CommandReader.words(text).joined(separator: " ")
+    if serial != nil, let command = CommandReader.match(words, LineFaults.commands) {
+      note(SimulationRecord("command", [SimulationField("text", words)]))
+      apply(command)
+    } else if http != nil, let command = CommandReader.match(words, HTTPFaults.commands) {
+      note(SimulationRecord("command", [SimulationField("text", words)]))
+      apply(command)
+    } else if let actions = try applyToModel(words) {
+      note(SimulationRecord("command", [SimulationField("text", words)]))
+      perform(actions)
+      pump()
+    } else {
+      throw CommandReader.error(words, patterns: commandHelp.map(\.pattern))
+    }
+  }
+
+  private func applyToModel(_ text: String) throws(SimulationError) -> [SimulatedAction]? {
+    if serial != nil { return try serial?.apply(text: text) ?? nil }
+    return try http?.apply(text: text) ?? nil
+  }
+
+  /// What a text would do is known: throws what is wrong with it, without doing anything.
+  public nonisolated func check(_ text: String) throws(SimulationError) {
+    let words = CommandReader.words(text)
+    let isKnown = commandHelp.contains { help in
+      CommandReader.match(words.joined(separator: " "), [CommandForm(help.pattern, "") { _ in true }]) != nil
+    }
+    guard isKnown else {
+      throw CommandReader.error(words.joined(separator: " "), patterns: commandHelp.map(\.pattern))
+    }
+  }
+
+  /// The model's state and the faults in force, as names and words.
+  public var state: [SimulationField] {
+    let model = serial?.state ?? http?.state ?? []
+    let faults = serial == nil ? requests.state : line.state + [SimulationField("open", attached != nil)]
+    return [SimulationField("model", modelName)] + model + faults
+  }
+
+  /// False after `unplug`.
+  public var isPlugged: Bool { serial == nil ? requests.isPlugged : line.isPlugged }
+
+  // MARK: Records
+
+  /// What it did so far, the newest last; at most the last 10 000 records.
+  public var records: [SimulationEntry] { entries }
+
+  /// Every record after that number, those already made first, then each as it is made. Ends only when the device does
+  /// or the caller stops iterating.
+  public func records(after number: Int) -> AsyncStream<SimulationEntry> {
+    let (stream, continuation) = AsyncStream.makeStream(of: SimulationEntry.self)
+    for entry in entries where entry.number > number { continuation.yield(entry) }
+    lastFollower += 1
+    let follower = lastFollower
+    followers[follower] = continuation
+    continuation.onTermination = { [weak self] _ in
+      Task { await self?.forget(follower) }
+    }
+    return stream
+  }
+
+  private func forget(_ follower: Int) { followers[follower] = nil }
+
+  func note(_ record: SimulationRecord) {
+    entryCount += 1
+    let entry = SimulationEntry(number: entryCount, at: time.now() - started, device: name, record: record)
+    sink?(entry)
+    entries.append(entry)
+    if entries.count > Self.entryLimit { entries.removeFirst(entries.count - Self.entryLimit) }
+    for follower in followers.values { follower.yield(entry) }
+  }
+
+  // MARK: Actions and timers
+
+  func perform(_ actions: [SimulatedAction]) {
+    for action in actions {
+      switch action {
+      case .record(let record): note(record)
+      case .wake(let token, let after): appoint(.wake(token), at: time.now() + after)
+      case .send(let bytes, let after): answer(bytes, after: after)
+      }
+    }
+  }
+
+  private func answer(_ bytes: [UInt8], after: Duration) {
+    let now = time.now()
+    // A line keeps its order: what is sent later does not arrive before what was sent earlier.
+    let due = max(now + after + line.delay, lastReplyDue)
+    lastReplyDue = due
+    let isFirst = !appointments.contains { if case .reply = $0.event { true } else { false } }
+    if due <= now, isFirst { deliver(bytes) } else { appoint(.reply(bytes), at: due) }
+  }
+
+  private func appoint(_ event: Event, at due: Duration) {
+    let index = appointments.firstIndex { $0.due > due } ?? appointments.count
+    appointments.insert(Appointment(due: due, event: event), at: index)
+    if index == 0 { setClock() }
+  }
+
+  private func setClock() {
+    clock?.cancel()
+    guard let first = appointments.first else {
+      clock = nil
+      return
+    }
+    let wait = max(.zero, first.due - time.now())
+    clock = Task { [time, weak self] in
+      guard await time.sleep(for: wait) else { return }
+      await self?.keepAppointments()
+    }
+  }
+
+  private func keepAppointments() {
+    while let first = appointments.first, first.due <= time.now() {
+      appointments.removeFirst()
+      switch first.event {
+      case .reply(let bytes): deliver(bytes)
+      case .wake(let token):
+        perform(serial?.woke(token) ?? http?.woke(token) ?? [])
+        pump()
+      }
+    }
+    setClock()
+  }
+
+  /// Forgets replies that are still on their way; timers of the model go on.
+  func dropReplies() {
+    appointments.removeAll { if case .reply = $0.event { true } else { false } }
+    lastReplyDue = .zero
+    held = []
+    setClock()
+  }
+
+  // MARK: Changes
+
+  /// Something that matters to whoever waits to open the device.
+  func changed() {
+    changes += 1
+    let waiting = changeWaiters.values
+    changeWaiters = [:]
+    for waiter in waiting { waiter.resume() }
+  }
+
+  /// Returns once ``changes`` is more than that, or when the task is cancelled. Whoever reads it before trying to open the
+  /// device, and waits with it afterwards, misses nothing.
+  public func waitForChange(after count: Int) async {
+    guard changes <= count else { return }
+    lastChangeWaiter += 1
+    let waiter = lastChangeWaiter
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        if Task.isCancelled { continuation.resume() } else { changeWaiters[waiter] = continuation }
+      }
+    } onCancel: {
+      Task { await self.giveUp(changeWaiter: waiter) }
+    }
+  }
+
+  private func giveUp(changeWaiter waiter: Int) { changeWaiters.removeValue(forKey: waiter)?.resume() }
+}
