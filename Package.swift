@@ -49,6 +49,8 @@ let package = Package(
     // Portable: no operating system module, no `unsafe`.
     module("Codecs"),
     module("Channels"),
+    module("Devices", ["Channels", "Codecs"]),
+    module("Drivers", ["Devices", "Channels", "Codecs"]),
     module("Simulation", ["Channels", "Codecs"]),
 
     // Linux.
@@ -61,7 +63,8 @@ let package = Package(
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
     tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
-    tests("Simulation", ["Channels", "Codecs"]),
+    tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
+    tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )

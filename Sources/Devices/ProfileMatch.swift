@@ -1,0 +1,56 @@
+/// One line of a profile's `[match]` section: a fact and the values it may have.
+public struct MatchPredicate: Sendable, Equatable {
+  /// Name of the fact, a raw value of ``DeviceFact``.
+  public let fact: String
+  /// Values any of which will do: `*` stands for any text, `?` for one character; letters of either case. Never empty.
+  public let patterns: [String]
+
+  /// A predicate.
+  public init(fact: String, patterns: [String]) {
+    self.fact = fact
+    self.patterns = patterns
+  }
+
+  /// True when the fact is known and has one of the values.
+  public func holds(_ facts: [String: String]) -> Bool {
+    guard let value = facts[fact] else { return false }
+    return patterns.contains { Self.matches(value, pattern: $0) }
+  }
+
+  /// How much a match says: the fact's own worth, and one for every fixed character of the loosest pattern.
+  ///
+  /// A value spelt out outweighs the same value with a `*` behind it.
+  public var weight: Int {
+    let fixed = patterns.map { pattern in
+      let wildcards = pattern.count { $0 == "*" || $0 == "?" }
+      return min(100, (pattern.count - wildcards) * 2 + (wildcards == 0 ? 1 : 0))
+    }
+    // `transport` only keeps devices apart that could never share a profile: its spelling counts for nothing.
+    guard let known = DeviceFact(rawValue: fact), known.base > 0 else { return 1 }
+    return known.base + (fixed.min() ?? 0)
+  }
+
+  /// Glob match of a whole value; `*` any text, `?` one character, ASCII letters of either case.
+  static func matches(_ value: String, pattern: String) -> Bool {
+    let text = Array(value.lowercased())
+    let glob = Array(pattern.lowercased())
+    var (at, place) = (0, 0)
+    var star: (place: Int, at: Int)?
+    while at < text.count {
+      if place < glob.count, glob[place] == "*" {
+        star = (place, at)
+        place += 1
+      } else if place < glob.count, glob[place] == "?" || glob[place] == text[at] {
+        at += 1
+        place += 1
+      } else if let last = star {
+        star = (last.place, last.at + 1)
+        at = last.at + 1
+        place = last.place + 1
+      } else {
+        return false
+      }
+    }
+    return glob[place...].allSatisfy { $0 == "*" }
+  }
+}
