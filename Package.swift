@@ -54,6 +54,7 @@ let package = Package(
     module("Simulation", ["Channels", "Codecs"]),
 
     // Linux.
+    module("LinuxChannels", ["Channels", "Codecs", "Posix", "HTTPClient", "CLinux", "CCups"]),
 
     // Programs.
 
@@ -65,6 +66,7 @@ let package = Package(
     tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
     tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
+    tests("LinuxChannels", ["Channels", "Posix"]),
   ],
   swiftLanguageModes: [.v6]
 )

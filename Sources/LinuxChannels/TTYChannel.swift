@@ -1,0 +1,113 @@
+public import Channels
+internal import Glibc
+internal import Posix
+internal import Synchronization
+
+/// A serial line or pseudo-terminal, held by this process alone.
+///
+/// Bytes count as written when the kernel has taken them. They may still wait in the line's output queue (4 KiB on most
+/// ports: four seconds at 9600 baud), and with flow control for as long as the device holds the line; ``close()`` gives
+/// them time to leave.
+public final class TTYChannel: ByteStream {
+  private let stream: DescriptorStream
+  private let isClosed = Mutex(false)
+
+  /// How long the output queue may stand still before ``close()`` gives it up.
+  private let drainLimit: Duration
+
+  private init(stream: DescriptorStream, drainLimit: Duration) {
+    self.stream = stream
+    self.drainLimit = drainLimit
+  }
+
+  /// Opens a line: raw, 8 data bits, no parity, 1 stop bit, what had arrived before thrown away.
+  /// - Parameters:
+  ///   - path: the device's node or a link to it.
+  ///   - drainLimit: how long ``close()`` waits for a device that takes nothing more.
+  /// - Throws: `.absent` (no such node, or no port behind it), `.denied`, `.busy` with the program and process that
+  ///   have it where this account may see them, `.malformed` for what is no terminal and for a speed it does not take.
+  public static func open(
+    path: String, line: LineSettings, drainLimit: Duration = .seconds(2)
+  ) throws(ChannelError) -> TTYChannel {
+    let flow: SerialSettings.FlowControl =
+      switch line.flowControl {
+      case .none: .none
+      case .hardware: .hardware
+      case .software: .software
+      }
+    guard SerialSettings.speeds.contains(line.baud) else {
+      throw .malformed("\(path): \(line.baud) baud is none of \(SerialSettings.speeds)")
+    }
+    do throws(SystemError) {
+      let port = try SerialPort.open(path: path, settings: SerialSettings(baud: line.baud, flowControl: flow))
+      return TTYChannel(stream: DescriptorStream(port), drainLimit: drainLimit)
+    } catch {
+      switch error.code {
+      case EBUSY: throw .busy(DeviceHolder.describe(path))
+      case EACCES, EPERM: throw .denied(DeviceHolder.permissions(path))
+      case EINVAL:
+        throw .malformed("\(path) does not take \(line.baud) baud, flow control \(line.flowControl)")
+      default: throw ChannelError(opening: path, error)
+      }
+    }
+  }
+
+  /// Waits for at least one byte. `.gone` when the line was hung up, unplugged or closed by its far end.
+  public func read(upTo count: Int, timeout: Duration) async throws(ChannelError) -> [UInt8] {
+    let bytes: [UInt8]
+    do throws(StreamError) {
+      bytes = try await stream.read(upTo: count, timeout: timeout)
+    } catch {
+      throw ChannelError(using: error)
+    }
+    // A terminal in raw mode has no other end of file than a hang-up.
+    guard !bytes.isEmpty else { throw .gone }
+    return bytes
+  }
+
+  /// Hands all bytes to the kernel, or throws with the number it took: those are on their way to the device.
+  public func write(_ bytes: [UInt8], timeout: Duration) async throws(ChannelWriteError) {
+    do throws(StreamWriteError) {
+      try await stream.write(bytes, timeout: timeout)
+    } catch {
+      throw ChannelWriteError(written: error.written, reason: ChannelError(using: error.reason))
+    }
+  }
+
+  /// Throws away what has arrived and was not read.
+  public func discardInput() async {
+    // Fails only on a line that is gone, which the next read says.
+    _ = stream.withDescriptor { try? SerialPort.discardInput($0) }
+  }
+
+  /// Ends the channel. Output that is still queued gets the time it needs as long as the device goes on taking it.
+  public func close() async {
+    let first = isClosed.withLock { closed in
+      defer { closed = true }
+      return !closed
+    }
+    guard first else { return }
+    // The task that closes is often a cancelled one, and the bytes of a finished ticket must leave all the same.
+    await Task { [stream, drainLimit] in
+      await Self.drain(stream, limit: drainLimit)
+      stream.close()
+    }.value
+  }
+
+  /// Without this the kernel itself would wait in close(2), up to 30 s and on a thread others need, for a device that
+  /// holds the line (`closing_wait`, setserial(8)).
+  private static func drain(_ stream: DescriptorStream, limit: Duration) async {
+    let time = SystemTime()
+    var unsent = Int.max
+    var progress = time.now()
+    while let left = stream.withDescriptor({ try? SerialPort.unsentBytes($0) }) ?? nil, left > 0 {
+      if left < unsent { progress = time.now() }
+      unsent = left
+      guard time.now() - progress < limit else {
+        _ = stream.withDescriptor { tcflush($0, TCOFLUSH) }
+        return
+      }
+      _ = await time.sleep(for: .milliseconds(20))
+    }
+  }
+}
