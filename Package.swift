@@ -55,6 +55,8 @@ let package = Package(
 
     // Linux.
     module("LinuxChannels", ["Channels", "Codecs", "Posix", "HTTPClient", "CLinux", "CCups"]),
+    module("Outbox", ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"]),
+    module("Intake", ["HTTPServer", "Crypto", "Posix", "WireJSON"]),
 
     // Programs.
 
@@ -67,6 +69,7 @@ let package = Package(
     tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
     tests("LinuxChannels", ["Channels", "Posix"]),
+    tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,70 @@
+public import Store
+
+extension Outbox {
+  /// The outbox's tables, to be given to ``StateDatabase/open(path:components:reserveBytes:)``.
+  ///
+  /// In clear stand only what decides where and when something goes: ids, source, epoch, sequence, state, due time, digests and
+  /// visits (both random to a reader). Types, data and the intake's words lie sealed.
+  ///
+  /// A technician may read them with `sqlite3 -readonly`: `SELECT number, id, state, attempts, reason FROM outbox_event`.
+  public static let schema = SchemaComponent(
+    name: "outbox",
+    migrations: [
+      """
+      CREATE TABLE outbox_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE outbox_source (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE) STRICT;
+
+      -- The last sequence number given, per source and epoch.
+      CREATE TABLE outbox_sequence (
+        source INTEGER NOT NULL REFERENCES outbox_source, epoch TEXT NOT NULL, last INTEGER NOT NULL,
+        PRIMARY KEY (source, epoch)) STRICT, WITHOUT ROWID;
+
+      -- state: 0 waiting, 2 set aside. number: the order of sending; never used twice (AUTOINCREMENT).
+      CREATE TABLE outbox_event (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+        source INTEGER NOT NULL REFERENCES outbox_source, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
+        state INTEGER NOT NULL, priority INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0, since INTEGER,
+        reason TEXT, words BLOB, body BLOB NOT NULL) STRICT;
+      CREATE INDEX outbox_event_queue ON outbox_event (state, source, number);
+
+      -- state: 0 waiting, 1 accepted by the intake, 2 set aside.
+      CREATE TABLE outbox_blob (
+        digest BLOB PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL, media_type TEXT NOT NULL,
+        state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0,
+        since INTEGER, reason TEXT) STRICT, WITHOUT ROWID;
+      CREATE INDEX outbox_blob_aside ON outbox_blob (digest) WHERE state = 2;
+
+      -- Who still needs a page. kind: 0 an event (its id), 1 an open visit (its id), 2 the agent (its word), 3 nobody
+      -- yet: found again after the database was lost.
+      CREATE TABLE outbox_claim (
+        kind INTEGER NOT NULL, owner TEXT NOT NULL,
+        digest BLOB NOT NULL REFERENCES outbox_blob ON DELETE CASCADE,
+        PRIMARY KEY (kind, owner, digest)) STRICT, WITHOUT ROWID;
+      CREATE INDEX outbox_claim_blob ON outbox_claim (digest, kind);
+
+      -- Pages that lost a claim: to be erased if it was the last one.
+      CREATE TABLE outbox_loose (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+      CREATE TRIGGER outbox_claim_lost AFTER DELETE ON outbox_claim BEGIN
+        INSERT OR IGNORE INTO outbox_loose VALUES (old.digest);
+      END;
+
+      -- All that remains of what was delivered.
+      CREATE TABLE outbox_delivered (type TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      """
+    ])
+
+  enum RowState {
+    static let waiting: SQLValue = 0
+    static let accepted: SQLValue = 1
+    static let aside: SQLValue = 2
+  }
+
+  enum Claim {
+    static let event: SQLValue = 0
+    static let visit: SQLValue = 1
+    static let agent: SQLValue = 2
+    static let recovered: SQLValue = 3
+  }
+}

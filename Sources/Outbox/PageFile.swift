@@ -1,0 +1,94 @@
+import Crypto
+import WireJSON
+
+/// What stands in front of every page on disk, so that its row can be made again when the database is lost.
+struct PageHeader: Codable, Equatable {
+  /// UUIDv7, also the file's name.
+  var id: String
+  /// `image/jpeg` and so on.
+  var mediaType: String
+  /// When it was stored, RFC 3339.
+  var time: String
+  /// How many bytes the content has.
+  var bytes: Int
+  /// SHA-256 of the content, 64 hexadecimal digits.
+  var sha256: String
+  /// The visit it belongs to, if any.
+  var visit: String?
+}
+
+/// The form of a page on disk: `HALLPAGE` · version 1 · length of the header (4, big-endian) · the header as JSON · the
+/// content in an ``Envelope`` that is named by the digest of everything before it.
+enum PageFile {
+  /// Why a page file cannot be used.
+  enum Failure: Error, Equatable {
+    /// The beginning is not that of a page, or is cut short.
+    case noHeader
+    /// The content is not what the header says.
+    case damaged
+    /// Sealed under another key.
+    case otherKey
+    /// Sealed, and there is no key.
+    case keyMissing
+  }
+
+  /// Pages larger than this are refused: a colour A3 page at 600 dpi, uncompressed, is 200 MB; as JPEG it is below 30 MB.
+  static let contentLimit = 64 * 1024 * 1024
+  /// What the form may add to the content.
+  static let overheadLimit = 64 * 1024
+
+  private static let magic = Array("HALLPAGE".utf8) + [1]
+
+  static func encode(
+    _ header: PageHeader, content: [UInt8], key: SealingKey?
+  ) throws(OutboxError) -> [UInt8] {
+    let front: [UInt8]
+    do throws(JSONError) {
+      let json = try JSON.encode(header)
+      front = magic + bigEndian(json.count) + json
+    } catch {
+      throw .invalid("page header: \(error)")
+    }
+    do throws(CryptoError) {
+      return front + (try Envelope.close(content, name: SHA256.digest(of: front).hex, key: key))
+    } catch {
+      throw .sealing(error)
+    }
+  }
+
+  /// The header, and where the content begins.
+  static func header(_ bytes: [UInt8]) throws(Failure) -> (PageHeader, contentAt: Int) {
+    let lengthAt = magic.count
+    guard bytes.count >= lengthAt + 4, Array(bytes[..<lengthAt]) == magic else { throw .noHeader }
+    let length = bytes[lengthAt..<lengthAt + 4].reduce(0) { $0 << 8 | Int($1) }
+    let headerAt = lengthAt + 4
+    guard length <= overheadLimit, bytes.count >= headerAt + length,
+      let header = try? JSON.decode(PageHeader.self, from: Array(bytes[headerAt..<headerAt + length]))
+    else { throw .noHeader }
+    return (header, headerAt + length)
+  }
+
+  /// The header and the content, verified.
+  static func decode(_ bytes: [UInt8], key: SealingKey?) throws(Failure) -> (PageHeader, [UInt8]) {
+    let (header, contentAt) = try header(bytes)
+    let name = SHA256.digest(of: Array(bytes[..<contentAt])).hex
+    let content: [UInt8]
+    do throws(Envelope.Failure) {
+      content = try Envelope.open(Array(bytes[contentAt...]), name: name, key: key)
+    } catch .otherKey {
+      throw .otherKey
+    } catch .keyMissing {
+      throw .keyMissing
+    } catch {
+      throw .damaged
+    }
+    guard content.count == header.bytes, SHA256.digest(of: content).hex == header.sha256 else {
+      throw .damaged
+    }
+    return (header, content)
+  }
+
+  private static func bigEndian(_ count: Int) -> [UInt8] {
+    stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: count >> $0) }
+  }
+}
