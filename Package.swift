@@ -55,6 +55,11 @@ let package = Package(
 
     // Linux.
     module("LinuxChannels", ["Channels", "Codecs", "Posix", "HTTPClient", "CLinux", "CCups"]),
+    module(
+      "SimulationHost",
+      [
+        "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "PageImages", "WireJSON",
+      ]),
     module("Outbox", ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"]),
     module("Intake", ["HTTPServer", "Crypto", "Posix", "WireJSON"]),
 
@@ -68,6 +73,7 @@ let package = Package(
     tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
     tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
+    tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
     tests("LinuxChannels", ["Channels", "Posix"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
   ],
