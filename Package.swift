@@ -62,6 +62,14 @@ let package = Package(
       ]),
     module("Outbox", ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"]),
     module("Intake", ["HTTPServer", "Crypto", "Posix", "WireJSON"]),
+    module("LocalAPI", ["WireJSON", "HTTPServer", "HTTPClient", "Devices"]),
+    module(
+      "Agent",
+      [
+        "Devices", "Channels", "Codecs", "Outbox", "LocalAPI", "Store", "Crypto", "Posix",
+        "HTTPServer", "HTTPClient", "WireJSON",
+      ]),
+    module("Console", ["Codecs"]),
 
     // Programs.
 
@@ -76,6 +84,14 @@ let package = Package(
     tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
     tests("LinuxChannels", ["Channels", "Posix"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
+    tests("LocalAPI", ["WireJSON", "Devices", "Posix"]),
+    tests(
+      "Agent",
+      [
+        "Devices", "Channels", "Codecs", "Crypto", "Outbox", "LocalAPI", "Store", "Posix", "WireJSON",
+        "Simulation",
+        "Drivers", "HTTPServer",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

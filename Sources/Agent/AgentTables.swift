@@ -1,0 +1,77 @@
+import Crypto
+import Posix
+import Store
+import WireJSON
+
+/// The agent's own tables, in the same database as the outbox's: one commit can hold an effect, its answer and its event.
+///
+/// `document` columns are JSON, sealed when there is a key.
+enum AgentTables {
+  static let component = SchemaComponent(
+    name: "agent",
+    migrations: [
+      """
+      CREATE TABLE request (
+        id TEXT PRIMARY KEY, verb TEXT NOT NULL, role TEXT, fingerprint BLOB NOT NULL, state TEXT NOT NULL,
+        started TEXT NOT NULL, startedSeconds INTEGER NOT NULL, status INTEGER, document BLOB, resolution TEXT
+      ) STRICT;
+      CREATE INDEX request_state ON request (state);
+      CREATE INDEX request_time ON request (startedSeconds);
+      CREATE TABLE queueCounter (
+        businessDay TEXT NOT NULL, prefix TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (businessDay, prefix)
+      ) STRICT;
+      CREATE TABLE ticket (
+        id TEXT PRIMARY KEY, request TEXT NOT NULL UNIQUE, number TEXT NOT NULL, businessDay TEXT NOT NULL,
+        printed TEXT NOT NULL, document BLOB NOT NULL
+      ) STRICT;
+      CREATE UNIQUE INDEX ticket_number ON ticket (businessDay, number);
+      CREATE TABLE visit (
+        id TEXT PRIMARY KEY, state TEXT NOT NULL, touchedSeconds INTEGER NOT NULL, document BLOB NOT NULL
+      ) STRICT;
+      CREATE TABLE material (
+        id TEXT PRIMARY KEY, visit TEXT NOT NULL, state TEXT NOT NULL, interrupted INTEGER NOT NULL DEFAULT 0,
+        document BLOB NOT NULL
+      ) STRICT;
+      CREATE INDEX material_visit ON material (visit);
+      CREATE TABLE page (
+        id TEXT PRIMARY KEY, material TEXT NOT NULL, place INTEGER NOT NULL, blob TEXT NOT NULL,
+        held INTEGER NOT NULL, document BLOB NOT NULL
+      ) STRICT;
+      CREATE INDEX page_material ON page (material, place);
+      CREATE INDEX page_blob ON page (blob);
+      CREATE TABLE withdrawnPage (id TEXT PRIMARY KEY, material TEXT NOT NULL) STRICT;
+      CREATE TABLE rating (
+        id TEXT PRIMARY KEY, scope TEXT NOT NULL, request TEXT NOT NULL, role TEXT NOT NULL, outcome TEXT,
+        document BLOB NOT NULL
+      ) STRICT;
+      CREATE INDEX rating_scope ON rating (scope);
+      CREATE TABLE ratingChain (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+      """
+    ])
+}
+
+/// Turns documents into what is stored and back: sealed under the key, with the row's id as associated data.
+struct DocumentSeal: Sendable {
+  let key: SealingKey?
+
+  func store(_ document: JSONValue, id: String) throws(StoreError) -> SQLValue {
+    do {
+      let bytes = try JSON.encode(document)
+      guard let key else { return .blob([0] + bytes) }
+      return .blob([1] + (try AESGCM.seal(bytes, key: key, associatedData: Array(id.utf8))))
+    } catch {
+      throw .misuse("a document could not be sealed: \(error)")
+    }
+  }
+
+  /// Nil when the row is damaged or sealed under another key.
+  func open(_ value: SQLValue, id: String) -> JSONValue? {
+    guard let bytes = value.blob, let form = bytes.first else { return nil }
+    let body = Array(bytes.dropFirst())
+    if form == 0 { return try? JSON.parse(body) }
+    guard form == 1, let key,
+      let plain = try? AESGCM.open(body, key: key, associatedData: Array(id.utf8))
+    else { return nil }
+    return try? JSON.parse(plain)
+  }
+}

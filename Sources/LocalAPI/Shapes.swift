@@ -1,0 +1,264 @@
+import Devices
+
+/// The forms of the API's bodies and answers, by noun.
+public enum Shapes {
+  static let requestIDSummary = "The caller's idempotency key: the same id never does the same thing twice."
+  static let requestStates = ["running", "done", "failed", "unknown", "cancelled"]
+
+  /// Members that every command to a device takes.
+  public static let command: [Shape.Field] = [
+    .required("requestId", .identifier, requestIDSummary),
+    .optional("visit", .uuid, "The visit it belongs to; the active one unless given."),
+    .optional("cases", .array(.text(max: 64), max: 50), "Case numbers (办件编号) it belongs to."),
+    .optional("context", .opaque(maxBytes: 4096), "The caller's own JSON, passed on to the intake as it is."),
+  ]
+
+  static let caseField: Shape = .object([
+    .required("case", .text(max: 64), "Case number (办件编号)."),
+    .optional("itemCode", .text(max: 64), "Code of the item (事项编码)."),
+    .optional("itemName", .text(max: 200), "Its name."),
+    .optional("relation", .word(["new", "supplement"]), "A new case, or a supplement to an old one."),
+  ])
+
+  static let visitFacts: [Shape.Field] = [
+    .optional("cases", .array(caseField, max: 50), "Cases, as they become known."),
+    .optional("window", .text(max: 32), "Window."),
+    .optional("staffNumber", .text(max: 32), "The clerk's number."),
+    .optional(
+      "ticket",
+      .object([
+        .optional("id", .uuid, "The ticket's id."),
+        .required("number", .text(max: 16), "The number as printed."),
+        .optional("businessDay", .text(max: 10), "The day, YYYY-MM-DD."),
+      ]), "The queue ticket."),
+    .optional("applicantKind", .word(["person", "organisation"]), "Who applies."),
+    .optional("agentHandling", .boolean, "Somebody acts for the applicant (代办)."),
+  ]
+
+  static let fault: Shape = .object([
+    .required("code", .text(max: 64), "Stable code."),
+    .required("title", .text(max: 400), "What is wrong and what to do."),
+    .required("action", .word(FaultAction.allCases.map(\.rawValue)), "What has to be done."),
+    .required("actor", .word(Actor.allCases.map(\.rawValue)), "Who has to do it."),
+    .required("retry", .boolean, "The same may succeed if tried again."),
+    .optional("detail", .text(max: 1000), "Technical detail."),
+  ])
+
+  /// A device.
+  public static let device: [Shape.Field] = [
+    .required("role", .identifier, "The name the configuration gives it."),
+    .required("kind", .word(DeviceKind.allCases.map(\.rawValue)), "Kind."),
+    .required("state", .word(DeviceState.allCases.map(\.rawValue)), "Operating state."),
+    .required("admin", .word(["locked", "unlocked"]), "Admin state."),
+    .required("simulated", .boolean, "It is a simulated device."),
+    .required("port", .text(max: 256), "Where it is."),
+    .required("since", .timestamp, "When this state began."),
+    .optional("reason", fault, "Why it is not online, or a warning."),
+    .optional("paper", .word(PaperState.allCases.map(\.rawValue)), "Paper."),
+    .optional("cover", .word(CoverState.allCases.map(\.rawValue)), "Cover."),
+    .optional("card", .word(CardPresence.allCases.map(\.rawValue)), "Card on the reader."),
+    .optional("model", .text(max: 200), "Model."),
+    .optional("serial", .text(max: 200), "The unit's number."),
+    .optional("firmware", .text(max: 200), "Firmware."),
+    .optional("profile", .text(max: 64), "The profile in use."),
+    .optional("details", .table(.text(max: 400)), "Technical facts."),
+    .required("counters", .table(.integer(0...Int.max)), "Counts since the start of the service."),
+  ]
+
+  static let status: [Shape.Field] = [
+    .required("version", .text(max: 64), "Version."),
+    .required("state", .word(["starting", "running", "stopping"]), "The service."),
+    .required("startedAt", .timestamp, "Since when."),
+    .required("hall", .text(max: 64), "Hall."),
+    .required("position", .text(max: 64), "Position in the hall."),
+    .required("devices", .array(.object(device), max: 256), "Every device."),
+    .required("outbox", .object(outbox), "What waits for the intake."),
+    .optional("visit", .uuid, "The active visit."),
+    .required("warnings", .array(fault, max: 64), "What somebody should see to."),
+  ]
+
+  static let explanation: [Shape.Field] = [
+    .required("role", .identifier, "The device."),
+    .required("port", .text(max: 256), "Where it is."),
+    .required("facts", .table(.text(max: 400)), "What is known of it."),
+    .optional("chosen", .text(max: 64), "The profile in use."),
+    .required(
+      "considered",
+      .array(
+        .object([
+          .required("profile", .text(max: 64), "Profile."),
+          .required("matches", .boolean, "All its predicates hold."),
+          .required(
+            "sentence", .text(max: 1000), "The first predicate that failed and what would make it match."),
+        ]), max: 1000), "Every profile of this kind."),
+    .required("advice", .text(max: 1000), "What to do."),
+  ]
+
+  /// A visit.
+  public static let visit: [Shape.Field] =
+    [
+      .required("visit", .uuid, "Its id: the key everything joins by."),
+      .required("state", .word(["active", "suspended", "closed"]), "State."),
+      .required("openedAt", .timestamp, "When it was opened."),
+      .optional("closedAt", .timestamp, "When it was closed."),
+      .optional("outcome", .word(["completed", "returned", "abandoned"]), "How it ended."),
+      .required("implicit", .boolean, "It was opened by a command without a visit."),
+      .optional("ratingAsked", .boolean, "The citizen was asked for a rating."),
+    ] + visitFacts
+
+  static let ticket: [Shape.Field] = [
+    .required("ticket", .uuid, "Its id."),
+    .required("number", .text(max: 16), "The number as printed."),
+    .required("service", .identifier, "Service."),
+    .required("class", .word(["normal", "priority", "appointment"]), "Class."),
+    .required("businessDay", .text(max: 10), "YYYY-MM-DD."),
+    .required("issuedAt", .timestamp, "When the number was allocated."),
+    .required("checkCode", .text(max: 16), "Proves that the number is of this dispenser."),
+    .optional("waitingAhead", .integer(0...9999), "As told by the caller."),
+    .required("printed", .word(["yes", "no", "unknown"]), "Whether it is on paper."),
+    .optional("fault", fault, "Why it is not, or not known to be."),
+  ]
+
+  static let cardReading: [Shape.Field] = [
+    .required(
+      "type", .word(["citizen", "residencePermit", "foreigner2017", "foreigner2023", "unknown"]),
+      "Type of card."),
+    .required("fields", .table(.opaque(maxBytes: 8192)), "The card's fields, named as in the driver's page."),
+    .required(
+      "photo",
+      .nullable(
+        .object([
+          .required("format", .word(["wlt"]), "The block as the card holds it."),
+          .required("decoded", .boolean, "Always false here: decoding needs the vendor's licence."),
+          .required("data", .text(max: 8192), "Base64."),
+        ])), "The photo block."),
+    .optional("visit", .uuid, "The visit."),
+  ]
+
+  static let scanRequest: [Shape.Field] = [
+    .optional("material", .uuid, "An open material to add to; a new one unless given."),
+    .optional("source", .word(ScanSource.allCases.map(\.rawValue)), "Feeder unless given."),
+    .optional("duplex", .boolean, "Both sides."),
+    .optional("resolution", .integer(75...1200), "Dots per inch; 300 unless given."),
+    .optional("colour", .word(ScanColour.allCases.map(\.rawValue)), "Colour unless given."),
+    .optional("maximumPages", .integer(1...2000), "At most so many pages."),
+    .optional("hold", .boolean, "Keep the pages here until submission."),
+    .optional("name", .text(max: 200), "What the material is."),
+    .optional("catalogItem", .text(max: 100), "Its code in the catalogue (材料编码)."),
+    .optional("form", .word(["original", "copy"]), "What is scanned."),
+    .optional("replaces", .uuid, "The page that the first page of this scan replaces."),
+  ]
+
+  static let page: [Shape.Field] = [
+    .required("page", .uuid, "Its id."),
+    .required("order", .integer(1...100_000), "Place in the material, from 1."),
+    .required("sheet", .integer(1...100_000), "Sheet, from 1."),
+    .required("side", .word(["front", "back"]), "Side."),
+    .required("blob", .digest, "SHA-256 of the image."),
+    .required("mediaType", .text(max: 64), "Media type."),
+    .required("bytes", .integer(1...Int.max), "Size."),
+    .required("width", .integer(1...1_000_000), "Pixels."),
+    .required("height", .integer(1...1_000_000), "Pixels."),
+    .optional("dpi", .integer(1...10_000), "Dots per inch, where the image says."),
+    .required("colour", .word(ScanColour.allCases.map(\.rawValue)), "Colour."),
+    .required("held", .boolean, "Kept here until submission."),
+    .optional("replaces", .uuid, "The page it replaces."),
+    .optional("flags", .array(.text(max: 32), max: 8), "What a person should look at."),
+  ]
+
+  static let material: [Shape.Field] = [
+    .required("material", .uuid, "Its id."),
+    .required("visit", .uuid, "The visit."),
+    .required("state", .word(["open", "complete", "interrupted", "abandoned"]), "State."),
+    .optional("name", .text(max: 200), "What it is."),
+    .optional("catalogItem", .text(max: 100), "Its code in the catalogue."),
+    .optional("form", .word(["original", "copy"]), "What was scanned."),
+    .required("pages", .array(.object(page), max: 2000), "In order, without those withdrawn."),
+  ]
+
+  static let scanResult: [Shape.Field] = [
+    .required("material", .object(material), "The material as it is now."),
+    .required("scanned", .array(.uuid, max: 2000), "Pages of this scan, in order."),
+    .required("outcome", .word(["complete", "interrupted"]), "How the scan ended."),
+    .optional("fault", fault, "Why it was interrupted; the pages above are safe."),
+  ]
+
+  static let ratingRequest: [Shape.Field] = [
+    .required("serviceNumber", .integer(1...99), "Which service to this visit: one rating for one service."),
+    .optional("case", .text(max: 64), "The case rated; the visit is unless given."),
+    .optional("serviceName", .text(max: 200), "Name of the service."),
+    .optional("serviceTime", .timestamp, "When it was given."),
+    .optional("itemCode", .text(max: 64), "Code of the item."),
+    .optional("phase", .word(["accepting", "processing", "done"]), "Phase of the case."),
+    .optional("staffNumber", .text(max: 32), "The clerk rated."),
+    .optional("window", .text(max: 32), "Window."),
+    .optional("timeoutSeconds", .integer(1...600), "How long the citizen has; 60 unless given."),
+  ]
+
+  static let ratingResult: [Shape.Field] = [
+    .required("rating", .uuid, "Its id."),
+    .required(
+      "outcome", .word(["rated", "timeout", "declined", "cancelled", "deviceLost"]), "Rated or not."),
+    .required("visit", .uuid, "The visit."),
+  ]
+
+  static let printResult: [Shape.Field] = [
+    .required("job", .uuid, "Its id."),
+    .required("printed", .word(["yes", "no", "unknown"]), "Whether it is on paper."),
+    .optional("pages", .integer(0...100_000), "Pages the queue counted."),
+    .optional("reasons", .array(.text(max: 128), max: 32), "The queue's reasons."),
+    .optional("fault", fault, "Why it is not, or not known to be."),
+  ]
+
+  static let request: [Shape.Field] = [
+    .required("requestId", .identifier, "The caller's id."),
+    .required("verb", .text(max: 32), "What was asked."),
+    .optional("role", .identifier, "Of which device."),
+    .required("state", .word(requestStates), "Where it is."),
+    .required("startedAt", .timestamp, "When it came."),
+    .optional("status", .integer(100...599), "HTTP status of its answer."),
+    .optional("result", .opaque(maxBytes: 1 << 20), "Its answer; never a card's contents."),
+    .optional("resolution", .word(["reprinted", "confirmed", "voided"]), "How an unknown was settled."),
+  ]
+
+  static let outbox: [Shape.Field] = [
+    .required("pendingEvents", .integer(0...Int.max), "Events not yet accepted."),
+    .required("pendingPages", .integer(0...Int.max), "Pages not yet accepted."),
+    .required("pendingBytes", .integer(0...Int.max), "Their bytes."),
+    .required("quarantined", .integer(0...Int.max), "Items set aside for a person."),
+    .optional("oldest", .timestamp, "The oldest that waits."),
+    .required("intake", .word(["unknown", "reachable", "trouble"]), "How the intake does."),
+    .optional("trouble", .text(max: 1000), "What is wrong there."),
+    .required(
+      "fill", .word(["normal", "warning", "full"]),
+      "How full it is with pages; when full no more are scanned."),
+    .optional("nextProbe", .timestamp, "When it is tried next."),
+    .required("sealed", .boolean, "What waits is sealed under a key."),
+    .required("delivered", .table(.integer(0...Int.max)), "Accepted since the start, by type."),
+  ]
+
+  static let outboxItem: [Shape.Field] = [
+    .required("item", .text(max: 80), "Its id."),
+    .required("kind", .word(["event", "page"]), "What it is."),
+    .required("state", .word(["quarantined"]), "State."),
+    .optional("type", .text(max: 255), "Type of event."),
+    .optional("source", .text(max: 400), "Where it came from."),
+    .optional("sequence", .integer(0...Int.max), "Place within its source."),
+    .optional("since", .timestamp, "When it was set aside."),
+    .required("bytes", .integer(0...Int.max), "Size."),
+    .required("attempts", .integer(0...Int.max), "How often it was tried."),
+    .required("reason", .text(max: 2000), "Why it was set aside."),
+    .required("advice", .text(max: 1000), "What to do."),
+  ]
+
+  static let outboxResult: [Shape.Field] = [
+    .required("item", .text(max: 80), "Its id."),
+    .required("state", .word(["pending", "discarded"]), "What became of it."),
+  ]
+
+  static let simulated: [Shape.Field] = [
+    .required("name", .identifier, "The device."),
+    .required("state", .table(.text(max: 1000)), "What a person would see of it."),
+    .required("commands", .array(.text(max: 200), max: 100), "What can be done to it."),
+  ]
+}
