@@ -24,6 +24,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "hall-agent",
+  products: [
+    .executable(name: "halld", targets: ["halld"]),
+    .executable(name: "hallctl", targets: ["hallctl"]),
+  ],
   targets: [
     // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
     .target(name: "CLinux"),
@@ -72,10 +76,19 @@ let package = Package(
     module("Console", ["Codecs"]),
 
     // Programs.
+    program(
+      "halld",
+      [
+        "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
+        "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
+        "Posix", "Crypto", "WireJSON", "Console", "PageImages",
+      ]),
+    program("hallctl", ["LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix"]),
 
     // Tests.
     .target(
       name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
+    .testTarget(name: "RulesTests", dependencies: ["TestKit", "Posix"], swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
     tests("HTTPServer", ["HTTPClient", "Posix"]), tests("Codecs", ["Posix"]),
