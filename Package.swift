@@ -58,7 +58,7 @@ let package = Package(
     module("Simulation", ["Channels", "Codecs"]),
 
     // Linux.
-    module("LinuxChannels", ["Channels", "Codecs", "Posix", "HTTPClient", "CLinux", "CCups"]),
+    module("LinuxChannels", ["Channels", "Posix", "HTTPClient", "CCups"]),
     module(
       "SimulationHost",
       [
@@ -83,7 +83,7 @@ let package = Package(
         "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
         "Posix", "Crypto", "WireJSON", "Console", "PageImages",
       ]),
-    program("hallctl", ["LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix"]),
+    program("hallctl", ["Codecs", "LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix"]),
 
     // Tests.
     .target(
@@ -105,6 +105,10 @@ let package = Package(
         "Simulation",
         "Drivers", "HTTPServer",
       ]),
+    .testTarget(
+      name: "SystemTests",
+      dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -166,7 +166,7 @@ struct AgentAPI: Sendable {
       return json((try? await agent.requests.show(id, call.caller.language)) ?? ["requestId": .string(id)])
     case .resolveRequest: return try await resolve(call)
     case .watchEvents:
-      let last = call.request.header("Last-Event-ID").flatMap { UInt64($0) }
+      let last = (call.request.header("Last-Event-ID") ?? call.body["after"]?.string).flatMap { UInt64($0) }
       return ServerResponse(
         status: 200,
         headers: [

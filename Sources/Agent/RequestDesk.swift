@@ -105,7 +105,9 @@ actor RequestDesk {
     let fingerprint = SHA256.digest(of: text)
     if running[request.id] == nil {
       if stopping { throw Problem(.stopping) }
-      if unsettled[request.id]?.fingerprint == fingerprint, let left = unsettled.removeValue(forKey: request.id) {
+      if unsettled[request.id]?.fingerprint == fingerprint,
+        let left = unsettled.removeValue(forKey: request.id)
+      {
         return try await conclude(request.id, left)
       }
       if let answer = try await earlier(request.id, fingerprint) { return answer }
@@ -166,7 +168,8 @@ actor RequestDesk {
       // A command that throws has had no effect: it leaves no row, and the caller may send the same id again when the
       // cause is gone. One that was cancelled stays cancelled.
       await withdraw(request.id, error)
-      await publish(request.id, verb, role, error.code == FaultCode.commandCancelled.rawValue ? .cancelled : .failed)
+      await publish(
+        request.id, verb, role, error.code == FaultCode.commandCancelled.rawValue ? .cancelled : .failed)
       throw error
     }
     return try await conclude(
@@ -191,7 +194,8 @@ actor RequestDesk {
     _ = try? await facilities.commit { database throws(StoreError) in
       if cancelled {
         try database.run(
-          "UPDATE request SET state = 'cancelled', status = ? WHERE id = ?", [SQLValue(error.status), .text(id)])
+          "UPDATE request SET state = 'cancelled', status = ? WHERE id = ?",
+          [SQLValue(error.status), .text(id)])
       } else {
         try database.run("DELETE FROM request WHERE id = ?", [.text(id)])
       }
@@ -199,11 +203,10 @@ actor RequestDesk {
   }
 
   private func settle(_ id: String, _ completion: Completion) async throws(Problem) {
-    let document: JSONValue? = completion.keepsBody ? completion.body : nil
     let seal = facilities.seal
     try await facilities.commit { database throws(StoreError) in
       try completion.also(database)
-      let stored: SQLValue = if let document { try seal.store(document, id: id) } else { .null }
+      let stored: SQLValue = completion.keepsBody ? try seal.store(completion.body, id: id) : .null
       try database.run(
         "UPDATE request SET state = ?, status = ?, document = ? WHERE id = ?",
         [.text(completion.state.rawValue), SQLValue(completion.status), stored, .text(id)])

@@ -59,6 +59,7 @@ int clinux_mkdir(const char *path, unsigned mode) { return RESULT(mkdir(path, (m
 int clinux_mkdtemp(char *pattern) { return mkdtemp(pattern) ? 0 : -errno; }
 int clinux_unlink(const char *path) { return RESULT(unlink(path)); }
 int clinux_rename(const char *from, const char *to) { return RESULT(rename(from, to)); }
+int clinux_symlink(const char *target, const char *path) { return RESULT(symlink(target, path)); }
 int clinux_chmod(const char *path, unsigned mode) { return RESULT(chmod(path, (mode_t)mode)); }
 int clinux_fchmod(int fd, unsigned mode) { return RESULT(fchmod(fd, (mode_t)mode)); }
 int clinux_chown(const char *path, uint32_t user, uint32_t group) { return RESULT(chown(path, user, group)); }

@@ -6,7 +6,8 @@ public struct ClientResponse: Sendable, Equatable {
   /// `Retry-After`, `Allow`, `Date` and `WWW-Authenticate` are among them; `ETag`, `Content-Disposition` and
   /// every `X-` field are not.
   public let headers: [String: String]
-  /// The body, at most as large as the client's limit.
+  /// The body, at most as large as the client's limit. Empty for an answer with a status of 300 or more that
+  /// gives no length for its body: libcups does not read it.
   public let body: [UInt8]
 
   /// An answer, for tests of what is made of it.

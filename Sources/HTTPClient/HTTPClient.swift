@@ -62,7 +62,7 @@ public actor HTTPClient {
       method, path, headers: headers, body: body, contentType: contentType,
       isIdempotent: idempotent ?? method.isIdempotent)
     return try await run(timeout) { client, pending in
-      await client.perform(request, pending, waitLimit: timeout) {
+      await client.perform(request, pending) {
         client, link, status, headers throws(LinkFailure) in
         let body = try client.readBody(link)
         pending.end(.success(ClientResponse(status: status, headers: headers, body: body)))
@@ -84,7 +84,7 @@ public actor HTTPClient {
     let request = try OutgoingRequest(
       .get, path, headers: headers, body: [], contentType: nil, isIdempotent: true)
     return try await run(timeout) { client, pending in
-      await client.perform(request, pending, waitLimit: nil) {
+      await client.perform(request, pending) {
         client, link, status, headers throws(LinkFailure) in
         client.streamBody(link, status, headers, pending)
       }
@@ -136,12 +136,9 @@ public actor HTTPClient {
 
   // MARK: On the client's thread
 
-  /// - Parameters:
-  ///   - waitLimit: for a single wait; `nil` for none.
-  ///   - receive: reads the body and ends `pending` with the outcome.
+  /// - Parameter receive: reads the body and ends `pending` with the outcome.
   private func perform<Value>(
     _ request: OutgoingRequest, _ pending: Pending<Value>,
-    waitLimit: Duration?,
     _ receive: @Sendable (isolated HTTPClient, Link, Int, [String: String]) throws(LinkFailure) -> Void
   ) {
     defer { forget(pending) }
@@ -154,7 +151,7 @@ public actor HTTPClient {
         self.link = nil
         guard pending.begin(link.breaker) else { return }
         defer { pending.release() }
-        link.send(request, waitLimit: waitLimit)
+        link.send(request)
         let head = try link.readHead(of: request.method)
         try receive(self, link, head.status, head.headers)
         if link.isReusable { self.link = link }
@@ -162,8 +159,6 @@ public actor HTTPClient {
       } catch {
         switch error {
         case .nothingReceived where mayRetry && !isFresh: continue
-        // A wait of libcups' that ran into its own limit may be a moment ahead of the timer.
-        case _ where pending.remaining <= .zero: pending.end(.failure(.timedOut))
         case .nothingReceived: pending.end(.failure(.broken("the connection was closed without one")))
         case .failed(let reason): pending.end(.failure(reason))
         }

@@ -32,6 +32,8 @@ final class Breaker: Sendable {
     case length(Int)
     case chunked
     case untilClose
+    /// There may be one, but libcups does not read it: without a length, after a status of 300 or more.
+    case unread
   }
 
   let breaker: Breaker
@@ -144,15 +146,11 @@ final class Breaker: Sendable {
   }
 
   /// Sends the request as far as the server takes it. Whether it did shows in the answer.
-  /// - Parameter waitLimit: for a single wait, in case nobody uses the breaker; `nil` for none.
-  func send(_ request: OutgoingRequest, waitLimit: Duration?) {
+  func send(_ request: OutgoingRequest) {
     isReusable = false
-    if let waitLimit {
-      unsafe httpSetTimeout(
-        http, Double(min(max(waitLimit.milliseconds, 1), 3_600_000)) / 1000, { _, _ in 0 }, nil)
-    } else {
-      unsafe httpSetTimeout(http, 3600, { _, _ in 1 }, nil)
-    }
+    // Waits are ended by the breaker alone: what libcups does when a wait of its own is over cannot be told,
+    // in the middle of a body, from the body's end.
+    unsafe httpSetTimeout(http, 3600, { _, _ in 1 }, nil)
     unsafe httpClearFields(http)
     for (field, value) in request.fields { unsafe httpSetField(http, field, value) }
     let result =
@@ -215,11 +213,14 @@ final class Breaker: Sendable {
       let value = text(field)
       if !value.isEmpty { headers[name] = value }
     }
-    framing = try Self.framing(method, code, headers)
+    framing = try framing(method, code, headers)
     let tokens = (headers["connection"] ?? "").lowercased()
     let staysOpen = version == HTTP_VERSION_1_1 ? !tokens.contains("close") : tokens.contains("keep-alive")
     if code >= 400 || !staysOpen { isReusable = false }
-    if case .untilClose = framing { isReusable = false }
+    switch framing {
+    case .untilClose, .unread: isReusable = false
+    case .length, .chunked: break
+    }
     return (code, headers)
   }
 
@@ -231,15 +232,14 @@ final class Breaker: Sendable {
     var count: Int
     repeat {
       count = unsafe recv(raw, &bytes, bytes.count, Int32(MSG_PEEK))
-    } while count < 0 && errno == EINTR
-    if count < 0, errno == EAGAIN { throw .failed(.timedOut) }
+    } while count < 0 && (errno == EINTR || errno == EAGAIN)
     guard count > 0 else { throw .nothingReceived }
     guard bytes.prefix(count).elementsEqual("HTTP/".utf8.prefix(count)) else {
       throw .failed(.broken("it is not HTTP"))
     }
   }
 
-  private static func framing(
+  private func framing(
     _ method: HTTPMethod, _ status: Int, _ headers: [String: String]
   ) throws(LinkFailure) -> Framing {
     let length = headers["content-length"]
@@ -266,7 +266,8 @@ final class Breaker: Sendable {
     }
     if method == .head || status == 204 || status == 304 { return .length(0) }
     if coding != nil { return .chunked }
-    return count.map(Framing.length) ?? .untilClose
+    if let count { return .length(count) }
+    return unsafe httpGetRemaining(http) > 0 ? .untilClose : .unread
   }
 
   /// The length the answer announced, if it did.
@@ -288,11 +289,11 @@ final class Breaker: Sendable {
       if case .length(let left) = framing { framing = .length(left - count) }
       return count
     }
-    let error = unsafe httpError(http)
+    let (error, left) = unsafe (httpError(http), httpGetRemaining(http))
     switch framing {
-    case .chunked where count == 0 && error == 0: return finish()
-    // libcups reads no body without a length after a status of 300 or more.
-    case .untilClose where count == 0 && (error == EPIPE || error == 0): return finish()
+    case .chunked where count == 0 && error == 0 && left == 0: return finish()
+    case .untilClose where count == 0 && error == EPIPE: return finish()
+    case .unread: return finish()
     default: throw .failed(.broken("its body is not complete"))
     }
   }

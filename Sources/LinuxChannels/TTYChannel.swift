@@ -10,13 +10,19 @@ internal import Synchronization
 /// them time to leave.
 public final class TTYChannel: ByteStream {
   private let stream: DescriptorStream
-  private let isClosed = Mutex(false)
-
+  /// The same open line once more, for ``close()``; nil when it is closed.
+  private let line: Mutex<Line?>
   /// How long the output queue may stand still before ``close()`` gives it up.
   private let drainLimit: Duration
 
-  private init(stream: DescriptorStream, drainLimit: Duration) {
-    self.stream = stream
+  private final class Line: Sendable {
+    let descriptor: Descriptor
+    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+  }
+
+  private init(_ port: consuming Descriptor, drainLimit: Duration) throws(SystemError) {
+    line = Mutex(Line(try port.duplicate()))
+    stream = DescriptorStream(port)
     self.drainLimit = drainLimit
   }
 
@@ -39,8 +45,9 @@ public final class TTYChannel: ByteStream {
       throw .malformed("\(path): \(line.baud) baud is none of \(SerialSettings.speeds)")
     }
     do throws(SystemError) {
-      let port = try SerialPort.open(path: path, settings: SerialSettings(baud: line.baud, flowControl: flow))
-      return TTYChannel(stream: DescriptorStream(port), drainLimit: drainLimit)
+      return try TTYChannel(
+        SerialPort.open(path: path, settings: SerialSettings(baud: line.baud, flowControl: flow)),
+        drainLimit: drainLimit)
     } catch {
       switch error.code {
       case EBUSY: throw .busy(DeviceHolder.describe(path))
@@ -82,29 +89,27 @@ public final class TTYChannel: ByteStream {
 
   /// Ends the channel. Output that is still queued gets the time it needs as long as the device goes on taking it.
   public func close() async {
-    let first = isClosed.withLock { closed in
-      defer { closed = true }
-      return !closed
+    let taken = line.withLock { line in
+      defer { line = nil }
+      return line
     }
-    guard first else { return }
+    guard let taken else { return }
+    stream.close()
     // The task that closes is often a cancelled one, and the bytes of a finished ticket must leave all the same.
-    await Task { [stream, drainLimit] in
-      await Self.drain(stream, limit: drainLimit)
-      stream.close()
-    }.value
+    await Task { [drainLimit] in await Self.drain(taken, limit: drainLimit) }.value
   }
 
   /// Without this the kernel itself would wait in close(2), up to 30 s and on a thread others need, for a device that
   /// holds the line (`closing_wait`, setserial(8)).
-  private static func drain(_ stream: DescriptorStream, limit: Duration) async {
+  private static func drain(_ line: Line, limit: Duration) async {
     let time = SystemTime()
     var unsent = Int.max
     var progress = time.now()
-    while let left = stream.withDescriptor({ try? SerialPort.unsentBytes($0) }) ?? nil, left > 0 {
+    while let left = try? SerialPort.unsentBytes(line.descriptor.raw), left > 0 {
       if left < unsent { progress = time.now() }
       unsent = left
       guard time.now() - progress < limit else {
-        _ = stream.withDescriptor { tcflush($0, TCOFLUSH) }
+        tcflush(line.descriptor.raw, TCOFLUSH)
         return
       }
       _ = await time.sleep(for: .milliseconds(20))

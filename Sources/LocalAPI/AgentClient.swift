@@ -74,8 +74,9 @@ public struct AgentClient: Sendable {
 
   /// The event stream, as its text comes.
   public func events(after last: String? = nil) async throws(AgentCallError) -> ClientStream {
+    let path = Self.path(Route.watchEvents.specification, [:], last.map { [("after", $0)] } ?? [])
     do throws(HTTPClientError) {
-      return try await client.stream(Route.watchEvents.specification.path, headers: [], timeout: .seconds(10))
+      return try await client.stream(path, headers: [], timeout: .seconds(10))
     } catch {
       throw .unreachable(error)
     }

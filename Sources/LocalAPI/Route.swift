@@ -263,6 +263,10 @@ public enum Route: String, Sendable, CaseIterable {
       .init(
         method: "GET", path: "/v1/events", role: .counter,
         summary: "Server-sent events: device states, progress, prompts; resumes by `Last-Event-ID`.",
+        query: [
+          .optional(
+            "after", .identifier, "The last id seen, for HTTP libraries that cannot send `Last-Event-ID`.")
+        ],
         answerType: "text/event-stream")
     case .outboxStatus:
       .init(

@@ -38,7 +38,9 @@ public struct EventDraft: Sendable, CustomStringConvertible, CustomReflectable {
   public var simulated: Bool
   /// The `data` of the event.
   public var data: JSONValue
-  /// The pages that `data` names: each was stored with ``Outbox/storeBlob(_:)`` and is delivered before the event.
+  /// The pages that `data` names and no earlier event of the same source has: each was stored with
+  /// ``Outbox/storeBlob(_:)`` and is delivered before the event. Those of earlier events have been, as order is kept; they may
+  /// be gone from here already.
   public var blobs: [Digest]
   /// How soon it is sent.
   public var priority: EventPriority

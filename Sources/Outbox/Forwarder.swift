@@ -214,7 +214,9 @@ private actor Session {
       let now = clock.monotonicNanoseconds
       let wall = clock.wallTime
       if troubleSince?.instant != since { troubleSince = (since, wall) }
-      if nextProbe?.instant != probe { nextProbe = (probe, probe > now ? wall.adding(nanoseconds: probe - now) : wall) }
+      if nextProbe?.instant != probe {
+        nextProbe = (probe, probe > now ? wall.adding(nanoseconds: probe - now) : wall)
+      }
       let isWaiting = policy.inFlightCount == 0 && probe > now
       outbox.noteEndpoint(
         .trouble(trouble, since: troubleSince?.wall ?? wall, nextProbe: isWaiting ? nextProbe?.wall : nil))

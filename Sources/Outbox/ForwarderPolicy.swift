@@ -285,8 +285,9 @@ struct ForwarderPolicy: Sendable {
     _ source: Int64, _ numbers: [Int64], _ rejected: [Rejection], _ now: Instant, _ actions: inout [Action]
   ) {
     let reasons = Dictionary(rejected.map { ($0.id, $0.reason) }) { first, _ in first }
+    let sent = Set(numbers)
     var erased: [Int64] = []
-    for event in queues[source]?.events ?? [] where numbers.contains(event.number) {
+    for event in queues[source]?.events ?? [] where sent.contains(event.number) {
       if let reason = reasons[event.id] {
         actions.append(.setAside(.event(event.number), .rejected(reason)))
       } else {
@@ -294,7 +295,7 @@ struct ForwarderPolicy: Sendable {
       }
     }
     if !erased.isEmpty { actions.append(.erase(erased)) }
-    remove(Set(numbers), from: source)
+    remove(sent, from: source)
     accepted(numbers.map(Item.event), now, &actions)
   }
 

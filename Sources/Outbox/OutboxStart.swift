@@ -246,88 +246,101 @@ extension Outbox {
     report.recoveredPages = found.values.sorted { $0.time < $1.time }
   }
 
-  /// Takes over the events that the old database still gives. Each is bound to its id, source, epoch and sequence by its
-  /// seal or digest, so that none is made up from damage.
+  /// Takes over the events that the old database still gives, under their old numbers. Each is bound to its id, source,
+  /// epoch and sequence by its seal or digest, so that none is made up from damage.
   /// - Returns: the pages that they name.
   private func salvage(_ old: String, _ report: inout StartReport) async throws(StoreError) -> Set<Digest> {
     var sources: [Int64: String] = [:]
-    for row in await StateDatabase.salvage(path: old, table: "outbox_source") {
-      if let id = row["id"].integer { sources[id] = row["path"].text }
+    try await StateDatabase.salvage(path: old, table: "outbox_source") { rows in
+      for row in rows { if let id = row["id"].integer { sources[id] = row["path"].text } }
     }
     var named: Set<Digest> = []
-    let rows = await StateDatabase.salvage(path: old, table: "outbox_event")
-    for row in rows.sorted(by: { ($0["number"].integer ?? 0) < ($1["number"].integer ?? 0) }) {
-      // A lost table of sources is made good by trying: there are few, and the seal tells which is right.
-      let paths =
-        row["source"].integer.flatMap { sources[$0] }.map { [$0] } ?? identityPaths(Array(sources.values))
-      guard let (path, body, reason) = openSalvaged(row, paths) else {
-        report.unreadableEvents += 1
-        continue
+    var counts = (good: 0, bad: 0)
+    try await StateDatabase.salvage(path: old, table: "outbox_event") { rows async throws(StoreError) in
+      var salvaged: [Salvaged] = []
+      for row in rows {
+        // A lost table of sources is made good by trying: there are few, and the seal tells which is right.
+        let paths = row["source"].integer.flatMap { sources[$0] }.map { [$0] } ?? Array(sources.values)
+        if let event = openSalvaged(row, paths) {
+          salvaged.append(event)
+          named.formUnion(event.body?.blobs ?? [])
+        }
       }
-      try await insertSalvaged(row, path, body, reason)
-      named.formUnion(body?.blobs ?? [])
-      report.salvagedEvents += 1
+      try await insert(salvaged)
+      counts.good += salvaged.count
+      counts.bad += rows.count - salvaged.count
     }
+    report.salvagedEvents = counts.good
+    report.unreadableEvents = counts.bad
     return named
   }
 
-  private func identityPaths(_ known: [String]) -> [String] { known + [identity.source(.agent)] }
+  /// An event from a damaged database.
+  private struct Salvaged: Sendable {
+    var row: SQLRow
+    var path: String
+    /// nil if it cannot be opened now, for that reason.
+    var body: EventBody?
+    var reason: QuarantineReason?
+  }
 
-  private func openSalvaged(
-    _ row: SQLRow, _ paths: [String]
-  ) -> (path: String, body: EventBody?, reason: QuarantineReason?)? {
+  private func openSalvaged(_ row: SQLRow, _ paths: [String]) -> Salvaged? {
     guard let id = row["id"].text, let epoch = row["epoch"].text, let sequence = row["sequence"].integer,
       let sealed = row["body"].blob
     else { return nil }
     for path in paths {
       let name = EventBody.name(id: id, source: path, epoch: epoch, sequence: sequence)
       do throws(Envelope.Failure) {
-        if let body = EventBody(try Envelope.open(sealed, name: name, key: key)) { return (path, body, nil) }
+        if let body = EventBody(try Envelope.open(sealed, name: name, key: key)) {
+          return Salvaged(row: row, path: path, body: body)
+        }
       } catch {
         switch error {
         case .damaged: continue
-        case .otherKey: return (path, nil, .otherKey)
-        case .keyMissing: return (path, nil, .keyMissing)
+        case .otherKey: return Salvaged(row: row, path: path, reason: .otherKey)
+        case .keyMissing: return Salvaged(row: row, path: path, reason: .keyMissing)
         }
       }
     }
     return nil
   }
 
-  private func insertSalvaged(
-    _ row: SQLRow, _ path: String, _ body: EventBody?, _ reason: QuarantineReason?
-  ) async throws(StoreError) {
+  private func insert(_ events: [Salvaged]) async throws(StoreError) {
     let since = SQLValue.integer(clock.wallMilliseconds)
+    try await database.write { db throws(StoreError) in
+      for event in events { try self.insert(event, since: since, in: db) }
+    }
+  }
+
+  private func insert(_ event: Salvaged, since: SQLValue, in db: Database) throws(StoreError) {
+    let row = event.row
     // What had been set aside before stays so.
     let wasAside = row["state"].integer == 2
-    try await database.write { db throws(StoreError) in
-      let source = try self.sourceID(path, in: db)
-      try db.run(
-        """
-        INSERT OR IGNORE INTO outbox_event
-          (id, source, epoch, sequence, state, priority, bytes, since, reason, words, body)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        [
-          row["id"], .integer(source), row["epoch"], row["sequence"],
-          reason != nil || wasAside ? RowState.aside : RowState.waiting,
-          .integer(row["priority"].integer ?? 1), .integer(Int64(body?.json.count ?? 0)), since,
-          reason.map { .text($0.code) } ?? (wasAside ? row["reason"] : .null),
-          wasAside && row["words"].blob != nil ? row["words"] : .null, row["body"],
-        ])
-      for digest in body?.blobs ?? [] {
-        let key = SQLValue.blob(digest.bytes)
-        if try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ?", [key]) == nil {
-          // Its page is gone, or the intake has it: which, only the intake knows. A person decides.
-          try db.run(
-            """
-            INSERT INTO outbox_blob (digest, file, bytes, media_type, state, since, reason)
-            VALUES (?, '', 0, '', 2, ?, ?)
-            """, [key, since, .text(QuarantineReason.missing.code)])
-        }
+    let source = try sourceID(event.path, in: db)
+    try db.run(
+      """
+      INSERT OR IGNORE INTO outbox_event
+        (number, id, source, epoch, sequence, state, priority, bytes, since, reason, words, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """,
+      [
+        row["number"], row["id"], .integer(source), row["epoch"], row["sequence"],
+        event.reason != nil || wasAside ? RowState.aside : RowState.waiting,
+        .integer(row["priority"].integer ?? 1), SQLValue(event.body?.json.count ?? 0), since,
+        event.reason.map { .text($0.code) } ?? (wasAside ? row["reason"] : .null),
+        wasAside && row["words"].blob != nil ? row["words"] : .null, row["body"],
+      ])
+    for digest in event.body?.blobs ?? [] {
+      let key = SQLValue.blob(digest.bytes)
+      if try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ?", [key]) == nil {
+        // Its page is gone, or the intake has it: which, only the intake knows. A person decides.
         try db.run(
-          "INSERT OR IGNORE INTO outbox_claim VALUES (?, ?, ?)", [Claim.event, row["id"], key])
+          """
+          INSERT INTO outbox_blob (digest, file, bytes, media_type, state, since, reason)
+          VALUES (?, '', 0, '', 2, ?, ?)
+          """, [key, since, .text(QuarantineReason.missing.code)])
       }
+      try db.run("INSERT OR IGNORE INTO outbox_claim VALUES (?, ?, ?)", [Claim.event, row["id"], key])
     }
   }
 }

@@ -210,6 +210,22 @@ public enum Files {
     try check(unsafe clinux_rename(path, newPath), "rename \(path) to \(newPath)")
   }
 
+  /// Makes a symbolic link, or points the one that is there to the new target in one step; what is not a link is not
+  /// replaced (`EEXIST`).
+  public static func makeLink(_ path: String, to target: String) throws(SystemError) {
+    try refuseNul(path + target, "symlink")
+    let isTaken = (try? status(of: path, followingLinks: false)).map { $0.kind != .link } ?? false
+    if isTaken { throw SystemError(call: "symlink \(path)", code: Errno.exists) }
+    let temporary = "\(path).\(Identifier.hexadecimal(Identifier.random(8))).tmp"
+    try check(unsafe clinux_symlink(target, temporary), "symlink \(path)")
+    do throws(SystemError) {
+      try rename(temporary, to: path)
+    } catch {
+      _ = unsafe clinux_unlink(temporary)
+      throw error
+    }
+  }
+
   /// Sets the permission bits.
   public static func setMode(_ path: String, _ mode: UInt32) throws(SystemError) {
     try refuseNul(path, "chmod")

@@ -61,4 +61,12 @@ public struct SimulationEntry: Sendable, Equatable {
   public let device: String
   /// What happened.
   public let record: SimulationRecord
+
+  /// A record with its place in the log.
+  public init(number: Int, at: Duration, device: String, record: SimulationRecord) {
+    self.number = number
+    self.at = at
+    self.device = device
+    self.record = record
+  }
 }

@@ -8,7 +8,7 @@ public actor SimulatedDevice {
   public typealias Sink = @Sendable (SimulationEntry) -> Void
 
   /// Most records that are kept here; older ones are only where the sink put them.
-  static let entryLimit = 10_000
+  static let entryLimit = 1000
 
   /// Its name in configuration, commands and logs.
   public nonisolated let name: String
@@ -141,7 +141,8 @@ public actor SimulatedDevice {
     return try http?.apply(text: text) ?? nil
   }
 
-  /// What a text would do is known: throws what is wrong with it, without doing anything.
+  /// Throws what is wrong with a command's words, without carrying it out. Whether the device is in a state for it shows
+  /// only then.
   public nonisolated func check(_ text: String) throws(SimulationError) {
     let words = CommandReader.words(text)
     let isKnown = commandHelp.contains { help in
@@ -164,7 +165,7 @@ public actor SimulatedDevice {
 
   // MARK: Records
 
-  /// What it did so far, the newest last; at most the last 10 000 records.
+  /// What it did so far, the newest last; at most the last 1000 records.
   public var records: [SimulationEntry] { entries }
 
   /// Every record after that number, those already made first, then each as it is made. Ends only when the device does

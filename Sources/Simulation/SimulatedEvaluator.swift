@@ -110,6 +110,9 @@ public struct SimulatedEvaluator: SimulatedSerialDevice {
   /// `desk caller with rating keys (FF 68)`.
   public var modelName: String { "desk caller with \(options.keys.count) rating keys (FF 68)" }
 
+  /// Has its own supply, as devices on a shared line do.
+  public var isBusPowered: Bool { false }
+
   /// The plates, and presses that wait for their acknowledgement.
   public var state: [SimulationField] {
     options.addresses.flatMap { address in

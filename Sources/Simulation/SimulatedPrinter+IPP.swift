@@ -224,6 +224,11 @@ extension SimulatedPrinter {
     IPPAttribute(name, words.isEmpty ? [.keyword("none")] : words.map { .keyword($0) })
   }
 
+  /// In hundredths of a millimetre (PWG 5100.7).
+  private static let a4 = [
+    IPPAttribute("x-dimension", .integer(21_000)), IPPAttribute("y-dimension", .integer(29_700)),
+  ]
+
   private func printerAttributes(_ request: IPPRequest) -> [IPPAttribute] {
     let description: [IPPAttribute] = [
       IPPAttribute("printer-name", .name(options.queue)),
@@ -234,6 +239,7 @@ extension SimulatedPrinter {
       IPPAttribute("printer-info", .text(options.makeAndModel)),
       IPPAttribute("printer-location", .text("")),
       IPPAttribute("printer-make-and-model", .text(options.makeAndModel)),
+      IPPAttribute("printer-more-info", .uri("http://localhost/printers/\(options.queue)")),
       IPPAttribute("printer-state", .enumeration(queueState.ippValue)),
       Self.keywords("printer-state-reasons", reasons),
       IPPAttribute("printer-state-message", .text("")),
@@ -262,6 +268,7 @@ extension SimulatedPrinter {
       IPPAttribute("copies-default", .integer(1)),
       IPPAttribute("copies-supported", .range(lower: 1, upper: 999)),
       IPPAttribute("media-default", .keyword("iso_a4_210x297mm")),
+      IPPAttribute("media-col-default", .collection([IPPAttribute("media-size", .collection(Self.a4))])),
       IPPAttribute("media-supported", [.keyword("iso_a4_210x297mm"), .keyword("iso_a5_148x210mm")]),
       IPPAttribute("sides-default", .keyword("one-sided")),
       IPPAttribute("sides-supported", [.keyword("one-sided"), .keyword("two-sided-long-edge")]),

@@ -1,5 +1,5 @@
 public import Channels
-import Codecs
+public import Codecs
 
 /// A page scanner with a feeder and a glass that speaks eSCL (facts/devices.md D3).
 ///
@@ -7,7 +7,7 @@ import Codecs
 /// sheet in the feeder is the next image of the kind asked for, over and over.
 public struct SimulatedScanner: SimulatedHTTPDevice {
   /// What differs between models.
-  public struct Options: Sendable, Equatable {
+  public struct Options: Sendable {
     /// The images, JPEG or PNG, each whole and with its resolution in it; others are passed over.
     public var pages: [[UInt8]]
     /// Maker and model.
@@ -18,6 +18,8 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     public var uuid = "6f1c0000-0000-4000-8000-000000000001"
     /// Path under which it serves.
     public var basePath = "/eSCL"
+    /// What it calls its open cover: the words of different makers (facts/devices.md D3).
+    public var coverWord = ESCLFeederState.doorOpen
     /// How long a page takes; 70 pages a minute are 0.86 s.
     public var pageTime = Duration.zero
     /// After how long without a request an unfinished job is given up.
@@ -141,7 +143,7 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
   }
 
   private var feederState: ESCLFeederState {
-    if isCoverOpen { return .hatchOpen }
+    if isCoverOpen { return options.coverWord }
     if isJammed { return .jam }
     if isMultifed { return .multipickDetected }
     if sheets == 0 { return .empty }
@@ -387,15 +389,19 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
 
   private var source: ESCLSource {
     var profiles: [ESCLProfile] = []
-    for mode in [ESCLColorMode.rgb24, .grayscale8] {
-      for type in Set(pages.map(\.format.mediaType)).sorted() {
+    for type in Set(pages.map(\.format.mediaType)).sorted() {
+      for mode in [ESCLColorMode.rgb24, .grayscale8] {
         let alike = pages.filter { $0.mode == mode && $0.format.mediaType == type }
-        let resolutions = Set(alike.map(\.dpi)).sorted().map { ESCLResolution($0) }
-        guard !resolutions.isEmpty else { continue }
-        profiles.append(
-          ESCLProfile(
-            colorModes: [mode], documentFormats: [type], documentFormatsExt: [type],
-            resolutions: [ESCLResolutions(discrete: resolutions)]))
+        let resolutions = [ESCLResolutions(discrete: Set(alike.map(\.dpi)).sorted().map { ESCLResolution($0) })]
+        guard !alike.isEmpty else { continue }
+        // Modes that differ in nothing else share a profile: of several, sane-airscan sees only the last.
+        if let index = profiles.firstIndex(where: { $0.documentFormats == [type] && $0.resolutions == resolutions }) {
+          profiles[index].colorModes.append(mode)
+        } else {
+          profiles.append(
+            ESCLProfile(
+              colorModes: [mode], documentFormats: [type], documentFormatsExt: [type], resolutions: resolutions))
+        }
       }
     }
     let optical = pages.map(\.dpi).max() ?? 300

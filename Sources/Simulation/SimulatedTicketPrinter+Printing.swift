@@ -97,7 +97,9 @@ extension SimulatedTicketPrinter {
     case .pulse: actions.append(.record(SimulationRecord("pulse")))
     case .hardwareReset: actions += powerLost()
     case .ejector(let function): eject(function, &actions)
-    case .retract: retract(&actions)
+    case .retract(let seconds):
+      // Without a time now, with one from now on.
+      if let seconds { retractAfter = .seconds(Int(seconds)) } else { retract(&actions) }
     default: symbol(command)
     }
   }
@@ -195,23 +197,26 @@ extension SimulatedTicketPrinter {
   private mutating func endLine(_ actions: inout [SimulatedAction]) {
     strip.append(.line(line.runs, modes.alignment))
     line = PrintLine()
-    consume(&actions)
+    consume(lines: 1, &actions)
   }
 
   private mutating func feed(lines: Int, _ actions: inout [SimulatedAction]) {
-    if lines == 0, !line.isEmpty { endLine(&actions) }
-    for _ in 0..<lines { endLine(&actions) }
+    if lines > 0 || !line.isEmpty { strip.append(.line(line.runs, modes.alignment)) }
+    for _ in 0..<max(0, lines - 1) { strip.append(.line([], modes.alignment)) }
+    line = PrintLine()
+    consume(lines: max(1, lines), &actions)
   }
 
-  /// A line's paper is used up, and a line's time.
-  private mutating func consume(_ actions: inout [SimulatedAction]) {
+  /// Paper of so many lines is used up, and their time.
+  private mutating func consume(lines: Int, _ actions: inout [SimulatedAction]) {
     if let left = outAfter {
-      outAfter = left > 1 ? left - 1 : nil
-      if left <= 1 { paper = .out }
+      outAfter = left > lines ? left - lines : nil
+      if left <= lines { paper = .out }
     }
     if options.lineTime > .zero {
       isBusy = true
-      actions.append(.wake(Self.lineToken, after: options.lineTime))
+      lineTimer += 1
+      actions.append(.wake(lineTimer, after: options.lineTime * lines))
     }
   }
 
@@ -244,7 +249,10 @@ extension SimulatedTicketPrinter {
       return
     }
     actions.append(.record(piece("ticket", end)))
-    if options.hasPresenter { isTicketPresent = true }
+    if options.hasPresenter {
+      isTicketPresent = true
+      if let retractAfter { actions.append(.wake(1 - nextTicket, after: retractAfter)) }
+    }
     if let left = lowAfter {
       lowAfter = left > 1 ? left - 1 : nil
       if left <= 1, paper == .full { paper = .low }
@@ -290,7 +298,7 @@ extension SimulatedTicketPrinter {
     }
   }
 
-  private mutating func retract(_ actions: inout [SimulatedAction]) {
+  mutating func retract(_ actions: inout [SimulatedAction]) {
     guard options.hasPresenter, isTicketPresent else { return }
     isTicketPresent = false
     actions.append(

@@ -114,7 +114,13 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
   var character: [UInt8] = []
   var line = PrintLine()
   var strip: [PrintedTicket.Element] = []
+  /// Waits for the timer with this number: a line is being printed.
   var isBusy = false
+  var lineTimer = 0
+  /// A kiosk printer takes tickets back that nobody has taken for so long.
+  var retractAfter: Duration?
+  /// A real-time command may have begun in what came last.
+  private var isScanning = false
   var cutWaiting: PrintedTicket.End?
   var paper = Paper.full
   var lowAfter: Int?
@@ -129,8 +135,6 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
   var unknownCommands = 0
   var reported: ESCPOSCommand.AutomaticStatus = []
   private var lastReport: [UInt8] = []
-
-  static let lineToken = 1
 
   /// A printer with a full roll.
   public init(_ options: Options) {
@@ -175,17 +179,30 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
   /// Takes bytes: real-time commands are carried out at once, the rest waits for its turn.
   public mutating func receive(_ bytes: [UInt8]) -> [SimulatedAction] {
     var actions: [SimulatedAction] = []
+    guard isScanning || bytes.contains(0x10) else {
+      interpreter.feed(bytes)
+      return finish([])
+    }
     // Byte by byte, because "clear buffer" forgets what came before it and not what comes after.
     for byte in bytes {
       interpreter.feed([byte])
       for command in scanner.feed([byte]) { actions += realTime(command) }
     }
+    // No real-time command has more bytes than ten.
+    isScanning = bytes.suffix(10).contains(0x10) || bytes.count < 10 && isScanning
     return finish(actions)
   }
 
-  /// A line is on the paper.
+  /// A line is on the paper, or a ticket was not taken for long.
   public mutating func woke(_ token: Int) -> [SimulatedAction] {
-    guard token == Self.lineToken, isBusy else { return [] }
+    if token < 0 {
+      // The timer of another ticket has no say over this one.
+      guard isTicketPresent, -token == nextTicket - 1 else { return [] }
+      var actions: [SimulatedAction] = []
+      retract(&actions)
+      return finish(actions)
+    }
+    guard isBusy, token == lineTimer else { return [] }
     isBusy = false
     return finish([])
   }
@@ -197,8 +214,10 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
     forgetLine()
     modes = PrintModes(isChinese: options.startsInChineseMode)
     isBusy = false
+    isScanning = false
     isCutterStuck = false
     cutWaiting = nil
+    retractAfter = nil
     reported = []
     lastReport = []
     return []

@@ -7,7 +7,7 @@ public import Codecs
 /// seed = 7
 ///
 /// [at 3 s]
-/// ticket = paper out; drop reply 2
+/// dispenser = paper out; drop reply 2
 ///
 /// [at 5 s to 8 s]
 /// evaluator = press 5 or press 4
@@ -15,8 +15,8 @@ public import Codecs
 /// [every 30 s]
 /// idcard = card remove
 ///
-/// [when ticket ticket 3 after 500 ms]
-/// ticket = unplug after 40 bytes
+/// [when dispenser ticket 3 after 500 ms]
+/// dispenser = unplug after 40 bytes
 /// ```
 ///
 /// `;` separates commands that follow each other, ` or ` commands of which the seed chooses one. `when` names a device and

@@ -33,7 +33,9 @@ enum TicketDispenserKeys {
 enum ScannerKeys {
   static let pagesPerMinute = ConfKey("pages-per-minute", .integer(in: 1...1000), default: 70)
   static let jobTimeout = ConfKey("job-timeout", .duration(in: .seconds(1) ... .seconds(3600)), default: .seconds(60))
-  static let all: [any ConfKeyDeclaration] = [pagesPerMinute, jobTimeout]
+  static let coverWord = ConfKey<ESCLFeederState>(
+    "cover-word", .word(among: [("DoorOpen", .doorOpen), ("HatchOpen", .hatchOpen)]), default: .doorOpen)
+  static let all: [any ConfKeyDeclaration] = [pagesPerMinute, jobTimeout, coverWord]
 }
 
 enum EvaluatorKeys {
@@ -121,6 +123,7 @@ extension SimulationConfiguration.Device {
       var options = SimulatedScanner.Options(pages: pages)
       options.pageTime = pause(perMinute: try section.value(ScannerKeys.pagesPerMinute))
       options.jobTimeout = try section.value(ScannerKeys.jobTimeout)
+      options.coverWord = try section.value(ScannerKeys.coverWord)
       options.firstPage = first("page-number")
       return SimulatedDevice(name, SimulatedScanner(options), time: time, sink: sink)
     case .evaluator:

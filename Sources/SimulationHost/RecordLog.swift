@@ -6,7 +6,7 @@ internal import Synchronization
 /// The file in which a simulated device's records outlive it: one line each, fields separated by tabs.
 ///
 /// ```
-/// 2026-11-21T09:30:00.125+08:00	ticket	ticket	ticket-number=7	end=cut	lines=A007 | 综合受理
+/// 2026-11-21T09:30:00.125+08:00	dispenser	ticket	ticket-number=7	end=cut	lines=A007 | 综合受理
 /// ```
 /// A backslash, a tab and a line break inside a value are written as `\\`, `\t` and `\n`. Each line is on the disk before the
 /// device answers its host.

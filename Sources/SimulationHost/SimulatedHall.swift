@@ -68,7 +68,7 @@ public actor SimulatedHall {
         devices.append(
           try device.make(
             speed: configuration.speed, seed: configuration.seed &+ UInt64(index),
-            pages: device.model == .esclScanner ? pages ?? PageImages.all : [], numbers: log?.lastNumbers ?? [:],
+            pages: device.model == .esclScanner ? pages ?? PageImages.all + PageImages.grey : [], numbers: log?.lastNumbers ?? [:],
             time: time, sink: sink))
       } catch {
         throw .configuration(error)

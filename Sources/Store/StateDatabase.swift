@@ -33,7 +33,7 @@ public actor StateDatabase {
   public private(set) var failure: StoreError?
 
   /// Files up to this size are looked through at every start (about 15 ms per MB); larger ones after a suspicion only.
-  private static let alwaysChecked: Int64 = 64 * 1024 * 1024
+  private static let alwaysChecked = 16 * 1024 * 1024
 
   private init(path: String, reserveBytes: Int) {
     worker = Worker(name: "database")
@@ -148,17 +148,33 @@ public actor StateDatabase {
   /// Reads the whole file and looks for damage, on a connection and thread of its own (about 15 s per GB).
   /// - Returns: SQLite's findings; empty if all is well.
   public nonisolated func check() async throws(StoreError) -> [String] {
-    try await SecondConnection().check(path)
+    try await SecondConnection(path).check()
   }
 
-  /// The rows of one table in a damaged database that was moved aside, as far as they can still be read: from its
-  /// beginning to the damage, and from its end back to the damage. The caller has to be able to tell good rows from bad.
+  /// Goes through the rows of one table in a damaged database that was moved aside, as far as they can still be read: from
+  /// its beginning to the damage, and from its end back to the damage.
+  ///
   /// - Parameters:
   ///   - path: where ``DatabaseOpening/replaced(oldMovedTo:reason:)`` says.
   ///   - table: a rowid table.
-  /// - Returns: in no particular order; empty if nothing can be read.
-  public static func salvage(path: String, table: String) async -> [SQLRow] {
-    await SecondConnection().salvage(path, table)
+  ///   - each: is given up to 500 rows at a time, in no particular order; it has to be able to tell good rows from bad.
+  /// - Throws: what `each` throws; a damaged file itself is no error.
+  public static func salvage(
+    path: String, table: String, _ each: ([SQLRow]) async throws(StoreError) -> Void
+  ) async throws(StoreError) {
+    let reader = SecondConnection(path)
+    var range = (low: Int64.min, high: Int64.max)
+    for isAscending in [true, false] {
+      while true {
+        let (rows, isBroken) = await reader.salvage(table, range.low, range.high, isAscending)
+        if let last = rows.last?[0].integer {
+          if isAscending { range.low = last } else { range.high = last }
+          try await each(rows)
+        }
+        if isBroken { break }
+        if rows.isEmpty { return }
+      }
+    }
   }
 }
 
@@ -167,24 +183,36 @@ private actor SecondConnection {
   private nonisolated let worker = Worker(name: "database-reader")
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.asUnownedSerialExecutor() }
 
-  func check(_ path: String) throws(StoreError) -> [String] {
-    try Database(path: path, mode: .readOnly).quickCheck()
+  private let path: String
+  private var opened: Database?
+
+  init(_ path: String) { self.path = path }
+
+  private func database() throws(StoreError) -> Database {
+    if let opened { return opened }
+    let database = try Database(path: path, mode: .readOnly)
+    opened = database
+    return database
   }
 
-  func salvage(_ path: String, _ table: String) -> [SQLRow] {
-    guard let database = try? Database(path: path, mode: .readOnly) else { return [] }
-    var seen: Set<Int64> = []
+  func check() throws(StoreError) -> [String] { try database().quickCheck() }
+
+  /// The next rows between two rowids, the rowid first in each, and whether damage ended them.
+  func salvage(
+    _ table: String, _ low: Int64, _ high: Int64, _ isAscending: Bool
+  ) -> (rows: [SQLRow], isBroken: Bool) {
     var rows: [SQLRow] = []
-    for direction in ["ASC", "DESC"] {
-      // What is read before the error stays; the error itself is what a damaged file is expected to give.
-      try? database.perform(
-        "SELECT rowid AS salvage_rowid, * FROM \"\(table)\" ORDER BY rowid \(direction)", []
+    let order = isAscending ? "ASC" : "DESC"
+    do throws(StoreError) {
+      // What is read before the error stays.
+      try database().perform(
+        "SELECT rowid, * FROM \"\(table)\" WHERE rowid > ? AND rowid < ? ORDER BY rowid \(order) LIMIT 500",
+        [.integer(low), .integer(high)]
       ) { row in
-        guard let id = row["salvage_rowid"].integer, seen.insert(id).inserted else { return false }
         rows.append(row)
         return true
       }
-    }
-    return rows
+      return (rows, false)
+    } catch { return (rows, true) }
   }
 }

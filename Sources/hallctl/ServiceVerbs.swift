@@ -132,14 +132,30 @@ enum OutboxVerb {
 
 /// `hallctl watch`
 enum WatchVerb {
-  static let verb = Verb("watch", zh: "实时显示事件", en: "show events as they happen") {
+  static let verb = Verb(
+    "watch", zh: "实时显示事件；服务重启后自动续接", en: "show events as they happen, across restarts of the agent"
+  ) {
     session throws(VerbError) in
+    var last: String?
+    while true {
+      do throws(VerbError) {
+        try await follow(session, &last)
+      } catch {
+        // The first connection has to work; later ones wait for the agent to come back.
+        guard last != nil, case .call(.unreachable) = error else { throw error }
+      }
+      _ = await Poller.shared.sleep(for: .seconds(1))
+    }
+  }
+
+  private static func follow(_ session: Session, _ last: inout String?) async throws(VerbError) {
     let stream: ClientStream
     do throws(AgentCallError) {
-      stream = try await session.client.events()
+      stream = try await session.client.events(after: last)
     } catch {
       throw .call(error)
     }
+    last = last ?? "0"
     var buffer = ""
     do throws(HTTPClientError) {
       for try await piece in stream.pieces {
@@ -147,13 +163,15 @@ enum WatchVerb {
         while let end = buffer.firstRange(of: "\n\n") {
           let event = String(buffer[..<end.lowerBound])
           buffer = String(buffer[end.upperBound...])
+          if let id = event.split(separator: "\n").first(where: { $0.hasPrefix("id: ") }) {
+            last = String(id.dropFirst(4))
+          }
           line(event).map { _ = StandardStreams.writeOut($0 + "\n") }
         }
       }
     } catch {
       throw .call(.unreachable(error))
     }
-    throw .failed(session.language.choose("服务已停止。", "The agent has stopped."))
   }
 
   private static func line(_ event: String) -> String? {

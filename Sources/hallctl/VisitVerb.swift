@@ -1,3 +1,4 @@
+import Codecs
 import Console
 import LocalAPI
 import Posix
@@ -108,19 +109,14 @@ enum CardVerb {
     card["photo"] = card["photo"]?.isNull == false ? ["format": "wlt", "decoded": false] : .null
     guard !reveal, var fields = card["fields"] else { return card }
     if let number = fields["idNumber"]?["value"]?.string, var object = fields["idNumber"] {
-      object["value"] = .string(mask(number))
+      object["value"] = .string(Sensitive(number).masked)
       fields["idNumber"] = object
     }
-    for name in ["passNumber"] { if let value = fields[name]?.string { fields[name] = .string(mask(value)) } }
+    for name in ["passNumber"] {
+      if let value = fields[name]?.string { fields[name] = .string(Sensitive(value).masked) }
+    }
     card["fields"] = fields
     return card
-  }
-
-  private static func mask(_ text: String) -> String {
-    let characters = Array(text)
-    guard characters.count > 10 else { return String(repeating: "*", count: characters.count) }
-    return String(characters.prefix(6)) + String(repeating: "*", count: characters.count - 10)
-      + String(characters.suffix(4))
   }
 
   private static let labels: [(name: String, zh: String, en: String)] = [

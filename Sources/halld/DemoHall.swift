@@ -45,7 +45,8 @@ struct DemoHall: Sendable {
 
       """
     let roles: [(role: String, kind: DeviceKind)] = [
-      ("idcard", .idCardReader), ("dispenser", .ticketDispenser), ("scanner", .scanner), ("evaluator", .evaluator),
+      ("idcard", .idCardReader), ("dispenser", .ticketDispenser), ("scanner", .scanner),
+      ("evaluator", .evaluator),
       ("printer", .printer),
     ]
     for (role, kind) in roles {
@@ -71,7 +72,8 @@ struct DemoHall: Sendable {
   func lastTicket() async -> [String] {
     guard let device = try? simulation.hall.device("dispenser") else { return [] }
     let ticket = await device.records.last { $0.record.ticket != nil }?.record.ticket
-    return ticket.map { TicketDrawing($0, style: StandardStreams.isTerminal(1) ? .terminal : .plain).lines } ?? []
+    return ticket.map { TicketDrawing($0, style: StandardStreams.isTerminal(1) ? .terminal : .plain).lines }
+      ?? []
   }
 
   func stop() async { await simulation.stop() }

@@ -15,7 +15,8 @@ enum DemoVerb {
   static let options = [
     Option("once", zh: "演示一次后退出", en: "end after one visit"),
     Option("json", zh: "只输出 JSON 报告", en: "print a JSON report and nothing else"),
-    Option("fault", value: "store-one-byte-wrong|drop-one-event", zh: "让收件服务出错", en: "let the intake do wrong"),
+    Option(
+      "fault", value: "store-one-byte-wrong|drop-one-event", zh: "让收件服务出错", en: "let the intake do wrong"),
   ]
 
   static func run(_ words: [String]) async throws(UsageError) -> Int32 {
@@ -60,7 +61,10 @@ enum DemoVerb {
   ) async throws -> Int32 {
     let say: @Sendable (String) -> Void = { line in if !json { StandardStreams.writeOut(line + "\n") } }
     let signals = Signals.stream([Signals.terminate, Signals.interrupt])
-    say(language.choose("模拟大厅：取号、读证、扫描、打印、评价，全部送达收件服务并核对", "A simulated hall: ticket, card, scans, print, rating, all delivered to an intake and verified"))
+    say(
+      language.choose(
+        "模拟大厅：取号、读证、扫描、打印、评价，全部送达收件服务并核对",
+        "A simulated hall: ticket, card, scans, print, rating, all delivered to an intake and verified"))
     let intake = try await ReceivingIntake(
       directory: directory + "/intake", socketPath: directory + "/intake.sock")
     if let fault { await intake.inject(fault) }
@@ -77,7 +81,8 @@ enum DemoVerb {
     try await ready(client, language)
     say(language.choose("五台模拟设备已就绪\n", "five simulated devices are in service\n"))
     var visit = DemoVisit(
-      client: client, watcher: AgentClient(socket: configuration.socket, language: language), language: language,
+      client: client, watcher: AgentClient(socket: configuration.socket, language: language),
+      language: language,
       simulate: { device, command throws(DemoFailure) in try await hall.simulate(device, command) },
       drawnTicket: { await hall.lastTicket() }, say: say)
     var failure: DemoFailure?
@@ -145,23 +150,31 @@ enum DemoVerb {
   struct Report: Sendable {
     var rows: [(type: String, produced: Int, delivered: Int, verified: Int)]
     var problems: [String]
-    var good: Bool { problems.isEmpty && rows.allSatisfy { $0.produced == $0.delivered && $0.delivered == $0.verified } }
+    var good: Bool {
+      problems.isEmpty && rows.allSatisfy { $0.produced == $0.delivered && $0.delivered == $0.verified }
+    }
 
     var json: JSONValue {
       func column(_ value: (Int, Int, Int) -> Int) -> JSONValue {
         .object(
-          Dictionary(uniqueKeysWithValues: rows.map { ($0.type, .integer(Int64(value($0.produced, $0.delivered, $0.verified)))) }))
+          Dictionary(
+            uniqueKeysWithValues: rows.map {
+              ($0.type, .integer(Int64(value($0.produced, $0.delivered, $0.verified))))
+            }))
       }
       return [
-        "produced": column { produced, _, _ in produced }, "delivered": column { _, delivered, _ in delivered },
+        "produced": column { produced, _, _ in produced },
+        "delivered": column { _, delivered, _ in delivered },
         "verified": column { _, _, verified in verified }, "problems": .array(problems.map(JSONValue.string)),
         "ok": .bool(good),
       ]
     }
 
     func text(_ language: Language) -> String {
-      let heading = language == .chinese ? ["", "产生", "送达", "核对"] : ["", "produced", "delivered", "verified"]
-      let table = Cells.table([heading] + rows.map { ["  " + $0.type, "\($0.produced)", "\($0.delivered)", "\($0.verified)"] })
+      let heading =
+        language == .chinese ? ["", "产生", "送达", "核对"] : ["", "produced", "delivered", "verified"]
+      let table = Cells.table(
+        [heading] + rows.map { ["  " + $0.type, "\($0.produced)", "\($0.delivered)", "\($0.verified)"] })
       let end =
         good
         ? language.choose("全部送达并核对无误。\n", "Everything was delivered and verified.\n")
@@ -171,7 +184,8 @@ enum DemoVerb {
   }
 
   private static func report(
-    _ visit: DemoVisit, _ failure: DemoFailure?, _ client: AgentClient, _ intake: ReceivingIntake, _ hall: DemoHall
+    _ visit: DemoVisit, _ failure: DemoFailure?, _ client: AgentClient, _ intake: ReceivingIntake,
+    _ hall: DemoHall
   ) async -> Report {
     var outbox = JSONValue.null
     // Everything is delivered within a moment; an intake that lies about it does not make this wait longer.

@@ -61,11 +61,13 @@ struct DemoVisit: Sendable {
 
   private mutating func takeTicket() async throws(DemoFailure) -> String {
     let ticket = try await call(
-      .issueTicket, ["role": "dispenser"], body: ["requestId": "demo-ticket", "service": "A", "waitingAhead": 3])
+      .issueTicket, ["role": "dispenser"],
+      body: ["requestId": "demo-ticket", "service": "A", "waitingAhead": 3])
     count("ticket")
     let number = ticket["number"]?.string ?? ""
     done(
-      "取号：\(number)，已打印：\(ticket["printed"]?.string ?? "")", "ticket \(number), printed: \(ticket["printed"]?.string ?? "")")
+      "取号：\(number)，已打印：\(ticket["printed"]?.string ?? "")",
+      "ticket \(number), printed: \(ticket["printed"]?.string ?? "")")
     for line in await drawnTicket() { say("      " + line) }
     return number
   }
@@ -88,7 +90,8 @@ struct DemoVisit: Sendable {
   private mutating func readCard() async throws(DemoFailure) {
     try await simulate("idcard", "card present citizen")
     let card = try await call(
-      .readCard, ["role": "idcard"], body: ["requestId": "demo-card", "timeoutSeconds": 20], timeout: .seconds(60))
+      .readCard, ["role": "idcard"], body: ["requestId": "demo-card", "timeoutSeconds": 20],
+      timeout: .seconds(60))
     try await simulate("idcard", "card remove")
     let fields = card["fields"]
     let name = Array(fields?["name"]?.string ?? "")
@@ -96,7 +99,8 @@ struct DemoVisit: Sendable {
     let masked = String(name.prefix(1)) + String(repeating: "*", count: max(0, name.count - 1))
     let check = fields?["idNumber"]?["checkDigit"]?.string ?? ""
     done(
-      "读身份证：\(masked)，\(number)（校验位\(check == "valid" ? "正确" : "错误")）", "ID card: \(masked), \(number) (check digit \(check))")
+      "读身份证：\(masked)，\(number)（校验位\(check == "valid" ? "正确" : "错误")）",
+      "ID card: \(masked), \(number) (check digit \(check))")
   }
 
   private mutating func scan(_ visit: String) async throws(DemoFailure) -> (material: String, pages: Int) {
@@ -110,7 +114,9 @@ struct DemoVisit: Sendable {
     for _ in pages { count("material.page") }
     note(first)
     done("扫描：\(pages.count) 页，\(size(first))", "scanned \(pages.count) pages, \(size(first))")
-    guard pages.count == 3 else { throw fail("扫描到的页数不对", "the scanner delivered \(pages.count) pages, 3 were loaded") }
+    guard pages.count == 3 else {
+      throw fail("扫描到的页数不对", "the scanner delivered \(pages.count) pages, 3 were loaded")
+    }
     _ = try await call(
       .withdrawPage, ["material": material, "page": pages[1]], query: [("reason", "blurred")])
     count("material.page.withdrawn")
@@ -143,7 +149,8 @@ struct DemoVisit: Sendable {
     let receipt = PDFDocument(
       title: "受理回执",
       blocks: [
-        .text("示范市政务服务中心", size: 18, alignment: .centre), .text("受 理 回 执", size: 22, alignment: .centre), .rule,
+        .text("示范市政务服务中心", size: 18, alignment: .centre), .text("受 理 回 执", size: 22, alignment: .centre),
+        .rule,
         .text("办件编号：SAMPLE-2026-000123"), .text("排队号码：\(number)"), .text("事项名称：居住证申领（样例 SAMPLE）"),
         .space(12), .text("请凭此回执查询办理进度。"),
       ])
@@ -151,7 +158,8 @@ struct DemoVisit: Sendable {
     do {
       answer = try JSON.parse(
         try await client.raw(
-          .print, ["role": "printer"], query: [("requestId", "demo-print"), ("title", "受理回执")], body: receipt.bytes,
+          .print, ["role": "printer"], query: [("requestId", "demo-print"), ("title", "受理回执")],
+          body: receipt.bytes,
           contentType: "application/pdf", timeout: .seconds(120)))
     } catch let error as AgentCallError {
       throw refused(error)
@@ -191,7 +199,9 @@ struct DemoVisit: Sendable {
     _ = await citizen.value
     count("rating")
     let outcome = answer["outcome"]?.string ?? ""
-    done("评价：群众已按键（窗口只知“\(outcome == "rated" ? "已评价" : "未评价")”）", "rating: \(outcome) (the counter is told no more)")
+    done(
+      "评价：群众已按键（窗口只知“\(outcome == "rated" ? "已评价" : "未评价")”）",
+      "rating: \(outcome) (the counter is told no more)")
     guard outcome == "rated" else { throw fail("评价未完成：\(outcome)", "the rating ended as \(outcome)") }
   }
 
@@ -221,7 +231,8 @@ struct DemoVisit: Sendable {
   // MARK: Calling
 
   private func call(
-    _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [], body: JSONValue? = nil,
+    _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
+    body: JSONValue? = nil,
     timeout: Duration = .seconds(30)
   ) async throws(DemoFailure) -> JSONValue {
     do throws(AgentCallError) {
@@ -235,7 +246,9 @@ struct DemoVisit: Sendable {
     switch error {
     case .problem(_, let problem):
       DemoFailure(
-        sentence: "\(problem["title"]?.string ?? "") [\(problem["code"]?.string ?? "")] \(problem["detail"]?.string ?? "")")
+        sentence:
+          "\(problem["title"]?.string ?? "") [\(problem["code"]?.string ?? "")] \(problem["detail"]?.string ?? "")"
+      )
     case .unreachable(let why): fail("无法连接服务：\(why)", "the agent cannot be reached: \(why)")
     case .garbled(let what): fail("应答无法读取：\(what)", "the answer cannot be read: \(what)")
     }

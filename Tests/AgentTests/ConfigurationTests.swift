@@ -121,7 +121,7 @@ import Testing
 
   @Test(arguments: [
     ("[agent]\nhall = h\nposition = p\npositon = q", "hall.conf:4:1", "position"),
-    ("[agent]\nhall = h\nposition = p\n[devise x]\nkind = scanner", "hall.conf:4:2", "device"),
+    ("[agent]\nhall = h\nposition = p\n[devise x]\nkind = scanner", "hall.conf:4:1", "device"),
     ("[agent]\nhall = h\nposition = p\nlanguage = zh-cn", "hall.conf:4:12", "zh-CN"),
     ("[agent]\nhall = h\nposition = p\nstop-timeout = 20", "hall.conf:4:16", ""),
     ("[agent]\nhall = h\nposition = p\nvisit-timeout = 2 h", "hall.conf:4:17", ""),
@@ -133,7 +133,7 @@ import Testing
     ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scaner\nport = sane:x", "hall.conf:5:8", "scanner"),
     ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = usb:1", "hall.conf:6:8", "sane:NAME"),
     ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = http://10.0.0.1:80/eSCL", "hall.conf:6:8", "127.0.0.1"),
-    ("[agent]\nhall = h\nposition = p\n[agent]\nhall = h", "hall.conf:4:2", ""),
+    ("[agent]\nhall = h\nposition = p\n[agent]\nhall = h", "hall.conf:4:1", "line 1"),
     ("hall = h", "hall.conf:1:1", ""), ("[agent\nhall = h", "hall.conf:1:", ""), ("", "hall.conf:1:1", "agent"),
   ])
   func `a mistake is told with its place and the right word`(text: String, place: String, word: String) {

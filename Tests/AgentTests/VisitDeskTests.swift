@@ -103,9 +103,10 @@ import WireJSON
     let desk = VisitDesk(office.facilities) { id in closed.update { $0.append(id) } }
     let visit = try await desk.open(facts: [:])
     await closed.wait { $0 == [visit.id] }
-    let shown = try await Attempts.until("the visit is closed") {
+    let shown: JSONValue = try await Attempts.until("the visit is closed") {
       let shown = try await desk.show(visit.id)
-      return shown["state"] == "closed" ? shown : nil
+      if shown["state"] == "closed" { return shown }
+      return Optional.none
     }
     #expect(shown["outcome"] == "abandoned")
     #expect(await office.delivered("visit").last?["outcome"] == "abandoned")

@@ -197,9 +197,11 @@ private let face = TicketFace([
     #expect(outcome.fault?.evidence.contains("buffer was cleared") == true)
     try await model.apply("paper full")
     #expect(await print(printer) == .done)
-    // One whole ticket: what was left of the first did not come out with the new roll.
+    // One whole ticket by itself: what was left of the first did not come out with the new roll, and what was printed of
+    // it was cut off before.
     let whole = await tickets(model).filter { $0.lines.contains("前方等待3人") }
     #expect(whole.count == 1)
+    #expect(whole.first?.lines.count { $0 == "户口业务" } == 1)
     await printer.detach()
   }
 
@@ -365,23 +367,55 @@ private let face = TicketFace([
     await printer.detach()
   }
 
+  /// What is told of the paper until it is told as full after something else.
+  private static func papers(of printer: any TicketDispenser) async -> [PaperState] {
+    var seen: [PaperState] = []
+    for await notice in printer.notices {
+      if case .report(let report) = notice, let paper = report.paper, seen.last != paper {
+        seen.append(paper)
+      }
+      if seen.count > 1, seen.last == .full { break }
+    }
+    return seen
+  }
+
   @Test func `a roll that was changed is told as full again`() async throws {
     let model = device()
     let printer = try await attach(model)
-    let watch = Task { () -> [PaperState] in
-      var seen: [PaperState] = []
-      for await notice in printer.notices {
-        if case .report(let report) = notice, let paper = report.paper, seen.last != paper {
-          seen.append(paper)
-        }
-        if seen.count > 1, seen.last == .full { break }
-      }
-      return seen
-    }
+    async let papers = Self.papers(of: printer)
     try await model.apply("paper out")
     _ = try? await printer.check(.internal)
     try await model.apply("paper full")
-    #expect(await watch.value.suffix(2) == [.out, .full])
+    #expect(await papers.suffix(2) == [.out, .full])
+    await printer.detach()
+  }
+
+  @Test func `an answer that comes too late is not taken for the next one`() async throws {
+    // A printer that takes 750 ms for its first answer and 300 ms for each other one. Bit 2 is the drawer's pin in the
+    // answer to question 1 and would be an open cover in the one to question 2.
+    let asked = Log<UInt8>()
+    let queue = Turns()
+    let line = FakeLine { line, bytes in
+      guard bytes.count == 3, bytes.starts(with: [0x10, 0x04]) else { return }
+      asked.add(bytes[2])
+      let latency = Duration.milliseconds(asked.all.count == 1 ? 750 : 300)
+      Task {
+        await queue.take {
+          _ = await RealTime().sleep(for: latency)
+          line.deliver([bytes[2] == 1 ? 0x16 : 0x12])
+        }
+      }
+    }
+    let values = ["status-timeout": "600 ms", "completion": "none"]
+    let printer = try await Driver.escpos.attach(
+      .byteStream(line), Driver.escpos.settings(values), context)
+    let report = try #require(
+      await printer.notice { notice -> DeviceReport? in
+        if case .report(let report) = notice { report } else { nil }
+      })
+    #expect(report.cover == .closed)
+    #expect(report.state == .online)
+    #expect(asked.all == [1, 1, 2, 3, 4])
     await printer.detach()
   }
 

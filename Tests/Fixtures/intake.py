@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An intake service in plain Python 3, written from the Intake API document (v1) alone.
 
-    intake.py --socket PATH --store DIR
+    intake.py --socket PATH --store DIR [--end-with-input]
 
 Standard library only. What is acknowledged is on the disk: a page under its digest in DIR/blobs, events as JSON
 lines in DIR/events.jsonl in the order they came, each id once. What the agent does against the document is refused
@@ -467,14 +467,24 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             super().handle_error(request, client_address)
 
 
+def end_with_input():
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
 def main():
     parser = argparse.ArgumentParser(description="An intake service for tests.")
     parser.add_argument("--socket", required=True)
     parser.add_argument("--store", required=True)
+    parser.add_argument(
+        "--end-with-input", action="store_true", help="end when standard input does: with the test that runs it")
     arguments = parser.parse_args()
     store = Store(arguments.store)
     server = Server(arguments.socket, store)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if arguments.end_with_input:
+        threading.Thread(target=end_with_input, daemon=True).start()
     server.say("listening")
     server.serve_forever()
 

@@ -88,8 +88,8 @@ final class FarEnd: Sendable {
             body = self.rfile.read(n)
             te = self.headers.get('Transfer-Encoding')
             get = self.headers.get
-            print(self.command, self.path, get('Content-Length'), te, get('Content-Type'), get('Accept-Language'),
-                  get('Authorization'), len(body), flush=True)
+            print(self.command, self.path, get('Content-Length'), te, get('Content-Type'),
+                  get('Accept-Language'), get('Authorization'), len(body), flush=True)
             code = int(self.path[1:4]) if self.path[1:4].isdigit() else 200
             self.send_response(code)
             if code == 503: self.send_header('Retry-After', '120')

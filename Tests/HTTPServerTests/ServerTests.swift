@@ -1,7 +1,6 @@
 import HTTPClient
 import HTTPServer
 import Posix
-import Synchronization
 import TestKit
 import Testing
 

@@ -18,10 +18,9 @@ struct CUPSQueueTests {
   private func wait<Value>(
     until isSo: (Value) -> Bool, _ ask: () async throws -> Value
   ) async throws -> Value {
-    while true {
+    try await Attempts.until("a state of CUPS") {
       let value = try await ask()
-      if isSo(value) { return value }
-      try #require(await Poller.shared.sleep(for: .milliseconds(10)))
+      return isSo(value) ? value : nil
     }
   }
 

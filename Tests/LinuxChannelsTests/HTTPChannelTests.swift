@@ -47,10 +47,11 @@ import Testing
   @Test func `a page of many megabytes arrives whole`() async throws {
     let server = try ScriptedServer()
     let channel = try HTTPChannel.open(port: server.port, basePath: "/eSCL")
-    var page = [UInt8](repeating: 0x5A, count: 20_000_000)
-    for (count, index) in stride(from: 0, to: page.count, by: 4099).enumerated() {
-      page[index] = UInt8(truncatingIfNeeded: count)
+    var pixels = [UInt8](repeating: 0x5A, count: 20_000_000)
+    for (count, index) in stride(from: 0, to: pixels.count, by: 4099).enumerated() {
+      pixels[index] = UInt8(truncatingIfNeeded: count)
     }
+    let page = pixels
     async let served: Void = server.serve(
       Array("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: \(page.count)\r\n\r\n".utf8)
         + page)

@@ -63,15 +63,15 @@ struct ScanImageFeedTests {
       defer { ends.add([], 0) }
       return try await feed.scan(request(options: slowly), timeout: .seconds(50)) { _, _ in true }
     }
-    while true {
+    return try await Attempts.until("a page that is being written") {
       if !ends.numbers.isEmpty {
         let end = try await scan.value
         throw Programs.Failure(description: "the scan has ended: \(end)")
       }
-      for name in leftovers where name.hasPrefix("hall-scan-") {
-        if ((try? Files.list(work.path(name))) ?? []).contains("p1.part") { return scan }
+      let isBegun = leftovers.contains { name in
+        name.hasPrefix("hall-scan-") && ((try? Files.list(work.path(name))) ?? []).contains("p1.part")
       }
-      try #require(await Poller.shared.sleep(for: .milliseconds(5)))
+      return isBegun ? scan : nil
     }
   }
 
@@ -271,10 +271,9 @@ struct ScanImageFeedTests {
     let inner = String(decoding: try Files.read(sane.directory + "/inner", limit: 32), as: UTF8.self)
     let process = try #require(Int32(inner.prefix { $0 != "\n" }))
     // Killed with its group; init takes it out of the process table in its own time.
-    while let state = try? Files.read("/proc/\(process)/stat", limit: 4096),
-      !String(decoding: state, as: UTF8.self).contains(") Z ")
-    {
-      try #require(await Poller.shared.sleep(for: .milliseconds(5)))
+    _ = try await Attempts.until("the end of process \(process)") {
+      let state = (try? Files.read("/proc/\(process)/stat", limit: 4096)) ?? []
+      return state.isEmpty || String(decoding: state, as: UTF8.self).contains(") Z ") ? true : nil
     }
     #expect(leftovers.isEmpty)
   }

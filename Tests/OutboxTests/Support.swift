@@ -175,9 +175,18 @@ final class ManualClock: OutboxClock {
     var next = 0
   }
   private let state = Observed(State())
+  /// Whether each look at it finds it a microsecond later, as a real one.
+  private let isTicking: Bool
+  init(isTicking: Bool = false) { self.isTicking = isTicking }
+
   static let start = WallTime(secondsSince1970: 1_790_000_000, utcOffsetSeconds: 28_800)
 
-  var monotonicNanoseconds: UInt64 { state.value.now }
+  var monotonicNanoseconds: UInt64 {
+    state.update { state in
+      if isTicking { state.now += 1000 }
+      return state.now
+    }
+  }
   var wallTime: WallTime {
     let passed = Int64(monotonicNanoseconds - 1_000_000_000_000)
     return WallTime(

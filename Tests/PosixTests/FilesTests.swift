@@ -165,6 +165,20 @@ struct FilesTests {
     #expect(code { _ = try Files.realPath(directory.path("absent")) } == ENOENT)
   }
 
+  @Test func `a link is made, and pointed elsewhere, but replaces nothing that is no link`() throws {
+    let link = directory.path("link")
+    for target in ["a", "/no/where"] {
+      try Files.makeLink(link, to: target)
+      var buffer = [CChar](repeating: 0, count: 100)
+      let count = unsafe readlink(link, &buffer, buffer.count)
+      #expect(buffer.prefix(max(count, 0)).map { UInt8(bitPattern: $0) } == Array(target.utf8))
+    }
+    try Files.createDurable(directory: directory.path, name: "file", parts: [[1]])
+    #expect(code { try Files.makeLink(directory.path("file"), to: "a") } == EEXIST)
+    #expect(code { try Files.makeLink(directory.path, to: "a") } == EEXIST)
+    #expect(try Files.list(directory.path) == ["file", "link"])
+  }
+
   @Test func `a rename replaces in one step`() throws {
     try Files.createDurable(directory: directory.path, name: "a", parts: [[1]])
     try Files.createDurable(directory: directory.path, name: "b", parts: [[2]])

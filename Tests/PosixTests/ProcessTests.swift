@@ -33,15 +33,12 @@ struct ProcessTests {
       _ = await OpenResources.settled()
       var one = Signals.stream([SIGUSR1]).makeAsyncIterator()
       let before = OpenResources.now().descriptors
-      let list1 = dbg()
       for _ in 0..<20 { _ = Signals.stream([SIGUSR1, SIGUSR2]) }
       var other = Signals.stream([SIGUSR1]).makeAsyncIterator()
       kill(getpid(), SIGUSR1)
       #expect(await one.next() == SIGUSR1)
       #expect(await other.next() == SIGUSR1)
-      let list2 = dbg()
-      if list1 != list2 { try Files.replaceDurable("/tmp/fddbg.\(ProcessInfo.processID)", bytes: Array("\(list1)\n\(list2)\n".utf8), mode: 0o600) }
-      #expect(OpenResources.now().descriptors == before)
+      #expect(OpenResources.now().descriptors <= before)
     }
   }
 
@@ -71,10 +68,15 @@ struct ProcessTests {
     await #expect(processExitsWith: .success) {
       #expect(ProcessInfo.residentBytes >= ProcessInfo.privateBytes)
       #expect(ProcessInfo.privateBytes > 100_000)
-      let before = await OpenResources.settled().descriptors
-      let pair = try UnixSocket.pair()
-      #expect(ProcessInfo.openDescriptors == before + 2)
-      #expect(pair.first.raw != pair.second.raw)
+      let before = ProcessInfo.openDescriptors
+      var open: [DescriptorStream] = []
+      for _ in 0..<50 {
+        let pair = try UnixSocket.pair()
+        open.append(DescriptorStream(pair.first))
+        open.append(DescriptorStream(pair.second))
+      }
+      // The runtime may have closed or opened some of its own meanwhile.
+      #expect(abs(ProcessInfo.openDescriptors - before - open.count) <= 3)
       let memory = ProcessInfo.residentBytes
       let block = [UInt8](repeating: 1, count: 32 << 20)
       #expect(ProcessInfo.residentBytes >= memory + (30 << 20))
@@ -84,24 +86,30 @@ struct ProcessTests {
     }
   }
 
-  @Test func `a descriptor is closed once, by its owner`() async throws {
-    await #expect(processExitsWith: .success) {
-      let before = await OpenResources.settled().descriptors
-      let raw: Int32
-      do {
-        let pair = try UnixSocket.pair()
-        let copy = try pair.first.duplicate()
-        #expect(fcntl(copy.raw, F_GETFD) == FD_CLOEXEC)
-        raw = pair.first.release()
-        #expect(ProcessInfo.openDescriptors == before + 3)
-      }
-      #expect(ProcessInfo.openDescriptors == before + 1)
-      #expect(fcntl(raw, F_GETFD) == FD_CLOEXEC)
-      try Descriptor(adopting: raw).close()
-      #expect(ProcessInfo.openDescriptors == before)
-      let error = #expect(throws: SystemError.self) { try Descriptor(adopting: 999_999).close() }
-      #expect(error?.name == "EBADF")
+  @Test func `a descriptor is closed once, by its owner`() throws {
+    /// The open socket behind a number: the number alone may be somebody else's by now.
+    func socket(_ raw: Int32) -> UInt64? {
+      var status = stat()
+      return unsafe fstat(raw, &status) == 0 ? UInt64(status.st_ino) : nil
     }
+    let released: Int32
+    let before: [UInt64?]
+    let others: [Int32]
+    do {
+      let pair = try UnixSocket.pair()
+      let copy = try pair.first.duplicate()
+      #expect(fcntl(copy.raw, F_GETFD) == FD_CLOEXEC)
+      others = [pair.second.raw, copy.raw]
+      before = others.map(socket)
+      #expect(socket(copy.raw) == socket(pair.first.raw))
+      released = pair.first.release()
+    }
+    #expect(socket(released) == before[1])
+    for (raw, was) in zip(others, before) { #expect(was != nil && socket(raw) != was) }
+    try Descriptor(adopting: released).close()
+    #expect(socket(released) != before[1])
+    let error = #expect(throws: SystemError.self) { try Descriptor(adopting: 999_999).close() }
+    #expect(error?.name == "EBADF")
   }
 
   @Test func `the environment and the command line`() async {
@@ -176,8 +184,4 @@ struct ProcessTests {
       #expect(width == 132 && isTerminal)
     }
   }
-}
-
-func dbg() -> [String] {
-  ((try? Files.list("/proc/self/fd")) ?? []).map { n in var b = [CChar](repeating: 0, count: 200); let r = unsafe readlink("/proc/self/fd/\(n)", &b, 199); return n + "=" + String(decoding: b.prefix(max(r,0)).map { UInt8(bitPattern: $0) }, as: UTF8.self) }
 }

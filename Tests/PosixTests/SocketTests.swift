@@ -14,9 +14,13 @@ struct SocketTests {
     let listener = try UnixSocket.listen(path: path, mode: 0o660, group: nil)
     let error = #expect(throws: SystemError.self) { try listen(path) }
     #expect(error?.code == EADDRINUSE)
-    // Whether anyone listens was found out by connecting, and hanging up at once.
-    let probe = try accept(from: listener.raw)
-    #expect(try await probe.read(upTo: 1, timeout: nil) == [])
+    // Whether anyone listens was found out by connecting once or twice, and hanging up at once.
+    var probes = 0
+    while let probe = try UnixSocket.accept(from: listener.raw) {
+      #expect(try await DescriptorStream(probe).read(upTo: 1, timeout: nil) == [])
+      probes += 1
+    }
+    #expect((1...2).contains(probes))
     let client = DescriptorStream(try UnixSocket.connect(path: path))
     let accepted = try accept(from: listener.raw)
     try await client.write([1, 2, 3], timeout: nil)

@@ -19,7 +19,7 @@ import Testing
     "Devices": ["Channels", "Codecs"],
     "Drivers": ["Devices", "Channels", "Codecs"],
     "Simulation": ["Channels", "Codecs"],
-    "LinuxChannels": ["Channels", "Codecs", "Posix", "HTTPClient", "CLinux", "CCups", "Glibc"],
+    "LinuxChannels": ["Channels", "Posix", "HTTPClient", "CCups", "Glibc"],
     "SimulationHost": [
       "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "WireJSON", "PageImages",
     ],

@@ -74,17 +74,21 @@ struct ScanProgramTests {
     #expect(scanned.kind == "P6")
     #expect(scanned.width == expected.width)
     #expect(scanned.height == expected.height)
-    #expect(scanned.samples == expected.samples)
+    // Compared outside of the macro, which would look for the differences of 26 million numbers.
+    let isEqual = scanned.samples == expected.samples
+    #expect(isEqual)
   }
 
   @Test func `a grey page has exactly the pixels of its image`() async throws {
     let result = try await scan(["--source", "Flatbed", "--mode", "Gray", "--resolution", "300", "--format=pnm"])
     #expect(result.code == 0, "\(result.errors)")
     let scanned = try #require(image(result.output))
-    let expected = try #require(image(try await pixels("page-3.jpg")))
+    let expected = try #require(image(try await pixels("page-1-grey.jpg")))
     #expect(scanned.kind == "P5")
     #expect(scanned.width == expected.width && scanned.height == expected.height)
-    #expect(scanned.samples == expected.samples)
+    // Compared outside of the macro, which would look for the differences of 26 million numbers.
+    let isEqual = scanned.samples == expected.samples
+    #expect(isEqual)
   }
 
   @Test func `a batch takes every sheet and ends with the empty feeder`() async throws {

@@ -1,4 +1,5 @@
 import Channels
+import Codecs
 import Testing
 
 @testable import Simulation
@@ -169,10 +170,19 @@ import Testing
     _ = next()
     try scanner.command("cover open")
     #expect(next().status == 409)
-    #expect(status().contains("ScannerAdfHatchOpen"))
+    #expect(status().contains("ScannerAdfDoorOpen"))
     #expect(post(Self.settings()).status == 409)
     try scanner.command("cover closed")
     #expect(post(Self.settings()).status == 201)
+  }
+
+  @Test func `other makers' word for an open cover can be set`() throws {
+    var options = SimulatedScanner.Options(pages: PageSamples.all)
+    options.coverWord = .hatchOpen
+    var scanner = SimulatedScanner(options)
+    try scanner.command("cover open")
+    let body = scanner.respond(HTTPRequest("GET", "/eSCL/ScannerStatus")).response.body
+    #expect(String(decoding: body, as: UTF8.self).contains("ScannerAdfHatchOpen"))
   }
 
   @Test mutating func `a cancelled job keeps the sheets it has not fed`() throws {

@@ -262,6 +262,18 @@ import Testing
     #expect(actions.tickets.map(\.lines) == [["a", "b"]])
   }
 
+  @Test mutating func `fed lines take the time of all of them`() {
+    var options = Self.options()
+    options.lineTime = .milliseconds(20)
+    printer = SimulatedTicketPrinter(options)
+    let actions = printer.receive(hex("1B 64 05") + Array("b\n".utf8))
+    #expect(actions.wakes.map(\.after) == [.milliseconds(100)])
+    let next = printer.woke(actions.wakes[0].token)
+    #expect(next.wakes.map(\.after) == [.milliseconds(20)])
+    // The timer of an earlier line does not end this one.
+    #expect(printer.woke(actions.wakes[0].token).isEmpty)
+  }
+
   @Test mutating func `without power the buffer is lost and the paper is not`() {
     _ = print("half\nof it")
     _ = printer.powerLost()
@@ -289,6 +301,29 @@ import Testing
     #expect(throws: SimulationError.self) { try printer.command("ticket take") }
     _ = printer.receive(Array("b\n".utf8) + Self.cut)
     #expect(printer.receive(hex("1D 65 02")).records.map(\.event) == ["ticket-retracted"])
+  }
+
+  @Test func `a kiosk printer takes a ticket back that nobody took`() throws {
+    var options = Self.options()
+    options.hasPresenter = true
+    var printer = SimulatedTicketPrinter(options)
+    _ = printer.receive(hex("1D 52 31 0A"))
+    let first = printer.receive(Array("a\n".utf8) + Self.cut).wakes[0]
+    #expect(first.after == .seconds(10))
+    try printer.command("ticket take")
+    let second = printer.receive(Array("b\n".utf8) + Self.cut).wakes[0]
+    #expect(printer.woke(first.token).isEmpty)
+    #expect(printer.woke(second.token).records.map(\.event) == ["ticket-retracted"])
+    #expect(printer.receive(hex("10 04 14")).sent == hex("10 0F 00 00 00 00"))
+  }
+
+  @Test mutating func `a real-time command is found in any pieces`() {
+    var sent: [UInt8] = []
+    for byte in hex("41 41 10 04 04 41 10 04 01") { sent += printer.receive([byte]).sent }
+    #expect(sent == hex("12 16"))
+    _ = printer.receive(Array(repeating: 0x41, count: 20) + [0x10])
+    #expect(printer.receive([0x04]).sent == [])
+    #expect(printer.receive([0x04]).sent == hex("12"))
   }
 
   @Test mutating func `equal tickets have equal digests and others have not`() {

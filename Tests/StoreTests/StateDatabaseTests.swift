@@ -1,5 +1,6 @@
 import Posix
 import Store
+import Synchronization
 import TestKit
 import Testing
 
@@ -178,7 +179,8 @@ import Testing
       return
     }
     #expect(!reason.isEmpty)
-    let rows = await StateDatabase.salvage(path: old, table: "note")
+    var rows: [SQLRow] = []
+    try await StateDatabase.salvage(path: old, table: "note") { some in rows += some }
     #expect(rows.count > 1000)
     #expect(rows.count < 1999)
     let texts = Set(rows.compactMap { $0["text"].text })
@@ -225,6 +227,77 @@ import Testing
     }
   }
 
+  @Test func `on a full disk the reserve is given up, and erasing goes on`() async throws {
+    let database = try await open()
+    try await database.write { db throws(StoreError) in
+      for number in 0..<50 {
+        try db.run(
+          "INSERT INTO note (text, data) VALUES (?, ?)",
+          [.text("\(number)"), .blob([UInt8](repeating: 7, count: 4000))])
+      }
+    }
+    // SQLite's own limit gives the same error as a full file system.
+    let pages = try await database.read { db throws(StoreError) in
+      try db.queryOne("PRAGMA page_count")?[0].integer ?? 0
+    }
+    _ = try await database.write { db throws(StoreError) in try db.query("PRAGMA max_page_count = \(pages)") }
+    let attempts = Counter()
+    await #expect(throws: StoreError.full) {
+      try await database.write { db throws(StoreError) in
+        attempts.count()
+        for number in 100..<200 {
+          try db.run(
+            "INSERT INTO note (text, data) VALUES (?, ?)",
+            [.text("\(number)"), .blob([UInt8](repeating: 7, count: 4000))])
+        }
+      }
+    }
+    #expect(attempts.value == 2)
+    #expect(!database.hasReserve)
+    #expect(await database.failure == nil)
+    try await database.write { db throws(StoreError) in try db.run("DELETE FROM note WHERE id < 20") }
+    try await database.write { db throws(StoreError) in
+      try db.run("INSERT INTO note (text) VALUES ('room again')")
+    }
+    #expect(await database.restoreReserve())
+    #expect(database.hasReserve)
+  }
+
+  @Test func `a transaction that throws full for another reason is not run for ever`() async throws {
+    let database = try await open()
+    let attempts = Counter()
+    await #expect(throws: StoreError.full) {
+      try await database.write { _ throws(StoreError) in
+        attempts.count()
+        throw .full
+      }
+    }
+    #expect(attempts.value == 2)
+    await #expect(throws: StoreError.full) {
+      try await database.write { _ throws(StoreError) in
+        attempts.count()
+        throw .full
+      }
+    }
+    #expect(attempts.value == 3)
+  }
+
+  @Test func `after a failure of the disk nothing is accepted any more`() async throws {
+    let database = try await open()
+    try await database.write { db throws(StoreError) in try db.run("INSERT INTO note (text) VALUES ('a')") }
+    await #expect(throws: StoreError.io(1034)) {
+      try await database.write { _ throws(StoreError) in throw .io(1034) }
+    }
+    #expect(await database.failure == .io(1034))
+    await #expect(throws: StoreError.io(1034)) {
+      try await database.read { db throws(StoreError) in try db.query("SELECT 1") }
+    }
+    await database.close()
+    let again = try await open()
+    #expect(await again.opening == .opened)
+    #expect(await again.failure == nil)
+  }
+
   @Test func `many tasks write at once and all of it arrives`() async throws {
     let database = try await open()
     await withTaskGroup(of: Void.self) { group in
@@ -247,4 +320,11 @@ import Testing
   private func write(_ bytes: [UInt8], to path: String) throws {
     try Files.replaceDurable(path, bytes: bytes, mode: 0o600)
   }
+}
+
+/// Counts from any thread.
+private final class Counter: Sendable {
+  private let number = Atomic(0)
+  var value: Int { number.load(ordering: .relaxed) }
+  func count() { number.add(1, ordering: .relaxed) }
 }

@@ -2,6 +2,9 @@ internal import Posix
 
 /// What a process holds of the system, to be compared before and after: for leak tests, which must run in an exit test,
 /// since other tests of the same process open and close at the same time.
+///
+/// Compare with "no more than": libdispatch closes one of its own at some moment after the start. Repeat what may leak often
+/// enough to be seen beside that.
 public struct OpenResources: Equatable, Sendable, CustomStringConvertible {
   /// Open descriptors.
   public let descriptors: Int

@@ -26,7 +26,9 @@ public final class PrivateSANE: Sendable {
   /// What reading a page returns from now on, in every program that is started: `Default`, or a status such as
   /// `SANE_STATUS_JAMMED`.
   public func answer(_ status: String) throws(SystemError) {
-    // Without these lines the backend begins with a resolution of almost nothing.
+    // Without these lines the backend begins with a resolution of almost nothing. With an error it has to wait before
+    // its first byte: its own thread would else write to a pipe that is closed already, and the signal handler for that
+    // waits, in that thread, for the thread's end.
     let text = """
       number_of_devices 2
       mode Color
@@ -37,6 +39,8 @@ public final class PrivateSANE: Sendable {
       resolution 50.0
       test-picture "Color pattern"
       read-status-code "\(status)"
+      read-delay \(status != "Default")
+      read-delay-duration 200000
       geometry_min 0.0
       geometry_max 200.0
       geometry_quant 1.0

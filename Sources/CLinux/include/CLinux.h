@@ -84,6 +84,7 @@ int clinux_mkdir(const char *path, unsigned mode);
 int clinux_mkdtemp(char *pattern);
 int clinux_unlink(const char *path);
 int clinux_rename(const char *from, const char *to);
+int clinux_symlink(const char *target, const char *path);
 int clinux_fsync(int fd);
 int clinux_fdatasync(int fd);
 int clinux_chmod(const char *path, unsigned mode);

@@ -245,8 +245,8 @@ final class ESCLScanner: Scanner {
     case .internal: break
     case .external:
       // Captured, checked and thrown away.
-      let resolution = capabilities.platen == nil ? ScanSource.feeder : .platen
-      try await scan(ScanRequest(source: resolution, resolution: 300, maximumPages: 1)) { _ in true }
+      guard let request = offered else { throw Fault(.sourceMissing, "no source with \(Self.format)") }
+      try await scan(request) { _ in true }
     case .interactive: throw Fault(.commandUnsupported, "scan a sheet and look at it")
     }
     let status = try await self.status()
@@ -265,6 +265,19 @@ final class ESCLScanner: Scanner {
     return DeviceReport(
       state: state, reason: fault ?? (isStopped ? Fault(.deviceOffline, "State \(status.state.word)") : nil),
       cover: isOpen ? .open : .unknown, details: details)
+  }
+
+  /// One page as this scanner can give it, from the glass if there is one.
+  private var offered: ScanRequest? {
+    for source in [ScanSource.platen, .feeder] {
+      for colour in [ScanColour.grey, .colour, .blackAndWhite] {
+        for resolution in [300, 200, 150, 100, 600, 75] {
+          let request = ScanRequest(source: source, resolution: resolution, colour: colour, maximumPages: 1)
+          if (try? scanSettings(for: request)) != nil { return request }
+        }
+      }
+    }
+    return nil
   }
 
   func detach() async {

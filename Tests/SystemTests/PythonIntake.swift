@@ -1,0 +1,95 @@
+import Posix
+import Synchronization
+import TestKit
+import WireJSON
+
+/// The intake of Tests/Fixtures/intake.py: written from the Intake API alone, in a process of its own, with a store that
+/// outlives it.
+final class PythonIntake: Sendable {
+  /// Whether tests with it are to run.
+  static var isExpected: Bool { Programs.areExpected("python3") }
+
+  let socket: String
+  let store: String
+  private let program = Mutex<RunningProgram?>(nil)
+
+  /// An intake whose socket and store are in this directory; not started yet.
+  init(in directory: TemporaryDirectory) {
+    socket = directory.path("intake.sock")
+    store = directory.path("intake")
+  }
+
+  /// Starts it, and waits until it listens. What it has accepted before is still there.
+  func start() async throws {
+    let program = try RunningProgram(
+      "python3",
+      [Repository.root + "/Tests/Fixtures/intake.py", "--socket", socket, "--store", store, "--end-with-input"],
+      input: .pipe)
+    try await program.line(containing: "listening")
+    self.program.withLock { $0 = program }
+  }
+
+  /// The lines of the process that runs now: one for each answer, such as `PUT /v1/blobs/… 201`.
+  var running: RunningProgram {
+    get throws {
+      guard let program = program.withLock({ $0 }) else {
+        throw Programs.Failure(description: "the intake does not run")
+      }
+      return program
+    }
+  }
+
+  /// Ends it as a crash would.
+  func kill() async throws {
+    let program = program.withLock { program in
+      defer { program = nil }
+      return program
+    }
+    try await program?.end(Signals.kill)
+  }
+
+  /// What it does wrong from now on (see the fixture); nil to behave.
+  func misbehave(_ mode: String?) throws {
+    if let mode {
+      try Files.replaceDurable(store + "/mode", bytes: Array(mode.utf8), mode: 0o600)
+    } else {
+      try Files.unlink(store + "/mode")
+    }
+  }
+
+  // MARK: What it has accepted
+
+  private func lines(_ name: String) throws -> [JSONValue] {
+    try Files.read(store + "/" + name, limit: 1 << 30).split(separator: 10).map { try JSON.parse(Array($0)) }
+  }
+
+  /// Every event that it acknowledged, each once, in the order in which they came.
+  func events() throws -> [JSONValue] { try lines("events.jsonl") }
+
+  /// The accepted events of a type.
+  func events(_ type: String) throws -> [JSONValue] {
+    try events().filter { $0["type"]?.string == "gov.hall.\(type).v1" }
+  }
+
+  /// What the agent did against the document.
+  func violations() throws -> [String] { try lines("violations.jsonl").compactMap { $0["violation"]?.string } }
+
+  /// Pages that it acknowledged, by digest.
+  func blobs() throws -> Set<String> { Set(try Files.list(store + "/blobs")) }
+
+  func blob(_ digest: String) throws -> [UInt8] { try Files.read("\(store)/blobs/\(digest)", limit: 1 << 30) }
+
+  /// What is wrong with the order of the accepted events: within a source and epoch the sequence rises from 1 without a gap.
+  func gaps() throws -> [String] {
+    var last: [String: Int64] = [:]
+    var problems: [String] = []
+    for event in try events() {
+      let place = "\(event["source"]?.string ?? "") \(event["epoch"]?.string ?? "")"
+      let number = Int64(event["sequence"]?.string ?? "") ?? -1
+      let expected = (last[place] ?? 0) + 1
+      if number != expected { problems.append("\(place): \(number) where \(expected) was to come") }
+      last[place] = number
+    }
+    return problems
+  }
+}

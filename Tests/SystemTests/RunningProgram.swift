@@ -1,0 +1,132 @@
+import Posix
+import TestKit
+
+/// The programs under test, which were built with the tests.
+enum Built {
+  /// The directory in which the package's products lie: that of the program that runs the tests.
+  static let directory: String = {
+    let program = (try? Files.realPath("/proc/self/exe")) ?? ""
+    return Files.directory(of: program)
+  }()
+
+  static func path(_ program: String) -> String { "\(directory)/\(program)" }
+
+  /// What programs are started with: none of the tests' own surroundings but what they need to run at all.
+  static let environment: [String: String] = {
+    var environment = ["LANG": "C.UTF-8"]
+    for name in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] { environment[name] = Environment[name] }
+    return environment
+  }()
+}
+
+/// A program with the lines that it prints.
+final class RunningProgram: Sendable {
+  struct Printed: Sendable {
+    var lines: [String] = []
+    var errors: [String] = []
+    var openStreams = 2
+    var all: [String] { lines + errors }
+  }
+  /// Standard output and standard error, whole lines.
+  let printed = Observed(Printed())
+  let name: String
+  private let process: ChildProcess
+
+  var processID: Int32 { process.processID }
+
+  /// Starts it; it is killed when this object goes.
+  init(
+    _ path: String, _ arguments: [String], environment: [String: String] = [:],
+    input: ChildProcess.Input = .null
+  ) throws {
+    name = path.split(separator: "/").last.map(String.init) ?? path
+    process = try ChildProcess.spawn(
+      path, arguments: arguments, environment: Built.environment.merging(environment) { $1 },
+      standardInput: input, standardOutput: .pipe, standardError: .pipe)
+    follow(process.output) { $0.lines.append($1) }
+    follow(process.errorOutput) { $0.errors.append($1) }
+  }
+
+  private func follow(
+    _ stream: DescriptorStream?, _ add: @escaping @Sendable (inout Printed, String) -> Void
+  ) {
+    let printed = printed
+    Task {
+      var rest: [UInt8] = []
+      while let bytes = try? await stream?.read(upTo: 65_536, timeout: nil), !bytes.isEmpty {
+        rest += bytes
+        while let end = rest.firstIndex(of: 10) {
+          let line = String(decoding: rest[..<end], as: UTF8.self)
+          rest.removeFirst(end + 1)
+          printed.update { add(&$0, line) }
+        }
+      }
+      let last = String(decoding: rest, as: UTF8.self)
+      printed.update {
+        if !last.isEmpty { add(&$0, last) }
+        $0.openStreams -= 1
+      }
+    }
+  }
+
+  /// Waits until so many lines of either stream contain a text.
+  @discardableResult
+  func line(containing text: String, count: Int = 1) async throws -> String {
+    let found = await printed.wait { printed in
+      printed.openStreams == 0 || printed.all.count { $0.contains(text) } >= count
+    }
+    let lines = found?.all.filter { $0.contains(text) } ?? []
+    guard lines.count >= count, let last = lines.last else {
+      throw Programs.Failure(
+        description: "\(name) did not say '\(text)' \(count) times:\n" + printed.value.all.joined(separator: "\n"))
+    }
+    return last
+  }
+
+  /// How many lines contain a text.
+  func count(_ text: String) -> Int { printed.value.all.count { $0.contains(text) } }
+
+  func signal(_ signal: Int32) { process.signal(signal) }
+
+  /// Sends a signal, and waits for the end.
+  @discardableResult
+  func end(_ signal: Int32) async throws -> Posix.ExitStatus {
+    process.signal(signal)
+    return try await status()
+  }
+
+  /// Waits for its end.
+  func status() async throws -> Posix.ExitStatus {
+    guard let status = await process.wait(timeout: .seconds(60)) else {
+      throw Programs.Failure(description: "\(name) did not end:\n" + printed.value.all.joined(separator: "\n"))
+    }
+    return status
+  }
+
+  /// What a program printed that has run to its end.
+  struct Result: Sendable {
+    var status: Posix.ExitStatus
+    var output: String
+    var errors: String
+  }
+
+  /// Runs a program to its end.
+  static func run(
+    _ path: String, _ arguments: [String], environment: [String: String] = [:],
+    input: ChildProcess.Input = .null
+  ) async throws -> Result {
+    let program = try RunningProgram(path, arguments, environment: environment, input: input)
+    let status = try await program.status()
+    await program.printed.wait { $0.openStreams == 0 }
+    let printed = program.printed.value
+    return Result(
+      status: status, output: printed.lines.joined(separator: "\n"),
+      errors: printed.errors.joined(separator: "\n"))
+  }
+}
+
+/// True for the text of a program that broke down instead of saying what is wrong.
+func isCrashReport(_ text: String) -> Bool {
+  ["Fatal error", "Stack dump", "Thread 0", "*** Signal", "Backtrace", "Illegal instruction"]
+    .contains { text.contains($0) }
+}
