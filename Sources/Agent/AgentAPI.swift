@@ -16,13 +16,18 @@ public struct SimulationAccess: Sendable {
   /// Does something to one; nil when there is none of that name; throws a sentence for a command it does not take.
   public let apply: @Sendable (_ name: String, _ command: String) async throws(Problem) -> JSONValue?
 
+  /// Plays a timeline's text on them from now on; throws what is wrong with it.
+  public let play: @Sendable (_ timeline: String) async throws(Problem) -> Void
+
   /// Access.
   public init(
     list: @escaping @Sendable () async -> [JSONValue],
-    apply: @escaping @Sendable (String, String) async throws(Problem) -> JSONValue?
+    apply: @escaping @Sendable (String, String) async throws(Problem) -> JSONValue?,
+    play: @escaping @Sendable (String) async throws(Problem) -> Void
   ) {
     self.list = list
     self.apply = apply
+    self.play = play
   }
 }
 
@@ -183,6 +188,10 @@ struct AgentAPI: Sendable {
         body: .bytes(Array(await agent.metrics().utf8)))
     case .listSimulated: return json(["devices": .array(await simulation?.list() ?? [])])
     case .simulate: return try await simulate(call)
+    case .playTimeline:
+      guard let simulation else { throw Problem(.notSimulated, "nothing is simulated in this process") }
+      try await simulation.play(call.body["timeline"]?.string ?? "")
+      return json(["playing": true])
     case .reload:
       return json(["changed": .array(try await agent.reload().map(JSONValue.string))])
     case .openAPI: return json(OpenAPIDocument.make(version: version))

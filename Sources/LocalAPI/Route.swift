@@ -8,7 +8,7 @@ public enum Route: String, Sendable, CaseIterable {
   case listRequests, showRequest, cancelRequest, resolveRequest
   case watchEvents
   case outboxStatus, listOutbox, showOutboxItem, retryOutboxItem, discardOutboxItem, exportOutboxItem
-  case metrics, listSimulated, simulate, reload, openAPI
+  case metrics, listSimulated, simulate, playTimeline, reload, openAPI
 
   /// Method, path, role, what is sent and what comes back.
   public struct Specification: Sendable {
@@ -315,6 +315,12 @@ public enum Route: String, Sendable, CaseIterable {
         summary: "Do something to a simulated device: present a card, take the paper away, press 5, unplug.",
         body: .object([.required("command", .text(max: 400), "One or more commands, `;` between them.")]),
         answer: .object(Shapes.simulated))
+    case .playTimeline:
+      .init(
+        method: "POST", path: "/v1/simulation", role: .technician,
+        summary: "Play a timeline on the simulated devices from now on.",
+        body: .object([.required("timeline", .lines(max: 65_536), "The text of a timeline file.")]),
+        answer: .object([.required("playing", .boolean, "It has begun.")]))
     case .reload:
       .init(
         method: "POST", path: "/v1/reload", role: .technician,

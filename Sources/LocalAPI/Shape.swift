@@ -5,6 +5,8 @@ public import WireJSON
 public indirect enum Shape: Sendable {
   /// Text of 1 to `max` characters.
   case text(max: Int)
+  /// Text of 1 to `max` characters with line breaks and tabs.
+  case lines(max: Int)
   /// A caller-chosen id: 1 to 128 characters out of letters, digits and `._:-`.
   case identifier
   /// A UUID in lower case.
@@ -65,6 +67,10 @@ public indirect enum Shape: Sendable {
       }
       guard !text.unicodeScalars.contains(where: { $0.value < 0x20 && $0 != "\n" || $0.value == 0x7F }) else {
         return wrong("text without control characters")
+      }
+    case .lines(let max):
+      guard let text = value.string, !text.isEmpty, text.count <= max else {
+        return wrong("text of 1 to \(max) characters")
       }
     case .identifier:
       guard let text = value.string, (1...128).contains(text.utf8.count),
@@ -132,6 +138,7 @@ public indirect enum Shape: Sendable {
   public var schema: JSONValue {
     switch self {
     case .text(let max): ["type": "string", "minLength": 1, "maxLength": .integer(Int64(max))]
+    case .lines(let max): ["type": "string", "minLength": 1, "maxLength": .integer(Int64(max))]
     case .identifier: ["type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"]
     case .uuid: ["type": "string", "format": "uuid"]
     case .digest: ["type": "string", "pattern": "^[0-9a-f]{64}$"]

@@ -37,6 +37,7 @@ extension SimulatedDevice {
     if case .refused(let status) = fate {
       return .answered(HTTPResponse(status: status, headers: ["retry-after": "1"]))
     }
+    if request.body.count > bodyLimit { return .answered(HTTPResponse(status: 413)) }
     guard let answer = http?.respond(request) else { return .closed }
     perform(answer.actions)
     let wait = answer.after + requests.delay

@@ -18,7 +18,6 @@ extension SimulatedPrinter {
       return SimulatedAnswer(HTTPResponse(status: status))
     }
     guard request.contentType == Self.mediaType else { return SimulatedAnswer(HTTPResponse(status: 415)) }
-    guard request.body.count <= bodyLimit else { return SimulatedAnswer(HTTPResponse(status: 413)) }
     let message: IPPRequest
     do throws(IPPRequestError) {
       message = try IPPRequest(reading: request.body)

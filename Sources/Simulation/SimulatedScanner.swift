@@ -392,15 +392,20 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     for type in Set(pages.map(\.format.mediaType)).sorted() {
       for mode in [ESCLColorMode.rgb24, .grayscale8] {
         let alike = pages.filter { $0.mode == mode && $0.format.mediaType == type }
-        let resolutions = [ESCLResolutions(discrete: Set(alike.map(\.dpi)).sorted().map { ESCLResolution($0) })]
+        let resolutions = [
+          ESCLResolutions(discrete: Set(alike.map(\.dpi)).sorted().map { ESCLResolution($0) })
+        ]
         guard !alike.isEmpty else { continue }
         // Modes that differ in nothing else share a profile: of several, sane-airscan sees only the last.
-        if let index = profiles.firstIndex(where: { $0.documentFormats == [type] && $0.resolutions == resolutions }) {
+        if let index = profiles.firstIndex(where: {
+          $0.documentFormats == [type] && $0.resolutions == resolutions
+        }) {
           profiles[index].colorModes.append(mode)
         } else {
           profiles.append(
             ESCLProfile(
-              colorModes: [mode], documentFormats: [type], documentFormatsExt: [type], resolutions: resolutions))
+              colorModes: [mode], documentFormats: [type], documentFormatsExt: [type],
+              resolutions: resolutions))
         }
       }
     }

@@ -61,7 +61,9 @@ public actor TimelineRunner {
         group.addTask { await self.repeat(index, range, start) }
       }
       for (index, entries) in followed {
-        guard case .when(_, let event, let occurrence, let after) = timeline.steps[index].trigger else { continue }
+        guard case .when(_, let event, let occurrence, let after) = timeline.steps[index].trigger else {
+          continue
+        }
         group.addTask { await self.follow(entries, index, event, occurrence, after, start) }
       }
     }
@@ -84,7 +86,8 @@ public actor TimelineRunner {
   }
 
   private func follow(
-    _ entries: AsyncStream<SimulationEntry>, _ step: Int, _ event: String, _ occurrence: Int?, _ after: Duration,
+    _ entries: AsyncStream<SimulationEntry>, _ step: Int, _ event: String, _ occurrence: Int?,
+    _ after: Duration,
     _ start: Duration
   ) async {
     var count = 0
@@ -100,7 +103,8 @@ public actor TimelineRunner {
   /// A moment between two, by the seed, the step and its occurrence alone.
   private func moment(_ range: ClosedRange<Duration>, _ step: Int, _ occurrence: Int) -> Duration {
     let span = range.upperBound - range.lowerBound
-    let milliseconds = Int(span.components.seconds) * 1000 + Int(span.components.attoseconds / 1_000_000_000_000_000)
+    let milliseconds =
+      Int(span.components.seconds) * 1000 + Int(span.components.attoseconds / 1_000_000_000_000_000)
     guard milliseconds > 0 else { return range.lowerBound }
     var random = generator(step, occurrence)
     return range.lowerBound + .milliseconds(Int.random(in: 0...milliseconds, using: &random))

@@ -24,14 +24,13 @@ final class ConnectionRelay: Sendable {
     accepting.withLock { $0 = task }
   }
 
-  /// Stops listening and breaks every connection off.
+  /// Stops listening, then breaks every connection off: whoever sees his connection end cannot make a new one.
   func stop() async {
     listening.close()
     let task = accepting.withLock { task in
       defer { task = nil }
       return task
     }
-    task?.cancel()
     await task?.value
   }
 

@@ -7,8 +7,10 @@ import Simulation
 enum IDCardReaderKeys {
   static let mustReplace = ConfKey("must-re-place", .boolean, default: false)
   static let fingerprintModule = ConfKey("fingerprint-module", .boolean, default: false)
-  static let addressCommand = ConfKey<UInt8>("address-command", .word(among: [("03", 3), ("02", 2)]), default: 3)
-  static let outOfOrder = ConfKey<Bool>("out-of-order", .word(among: [("34", true), ("81-41", false)]), default: true)
+  static let addressCommand = ConfKey<UInt8>(
+    "address-command", .word(among: [("03", 3), ("02", 2)]), default: 3)
+  static let outOfOrder = ConfKey<Bool>(
+    "out-of-order", .word(among: [("34", true), ("81-41", false)]), default: true)
   static let readNeedsFind = ConfKey("read-needs-find", .boolean, default: true)
   static let all: [any ConfKeyDeclaration] = [
     mustReplace, fingerprintModule, addressCommand, outOfOrder, readNeedsFind,
@@ -16,7 +18,8 @@ enum IDCardReaderKeys {
 }
 
 enum TicketDispenserKeys {
-  static let width = ConfKey<Int>("paper-width", .word(among: [("58 mm", 384), ("80 mm", 576)]), default: 576)
+  static let width = ConfKey<Int>(
+    "paper-width", .word(among: [("58 mm", 384), ("80 mm", 576)]), default: 576)
   static let font = ConfKey("font", ConfType<SimulatedTicketPrinter.Font>.word, default: .gb18030TwoByte)
   static let buffer = ConfKey("buffer", .size(in: 64...1_048_576), default: 4096)
   static let busyWhenOffline = ConfKey("busy-when-offline", .boolean, default: false)
@@ -32,7 +35,8 @@ enum TicketDispenserKeys {
 
 enum ScannerKeys {
   static let pagesPerMinute = ConfKey("pages-per-minute", .integer(in: 1...1000), default: 70)
-  static let jobTimeout = ConfKey("job-timeout", .duration(in: .seconds(1) ... .seconds(3600)), default: .seconds(60))
+  static let jobTimeout = ConfKey(
+    "job-timeout", .duration(in: .seconds(1) ... .seconds(3600)), default: .seconds(60))
   static let coverWord = ConfKey<ESCLFeederState>(
     "cover-word", .word(among: [("DoorOpen", .doorOpen), ("HatchOpen", .hatchOpen)]), default: .doorOpen)
   static let all: [any ConfKeyDeclaration] = [pagesPerMinute, jobTimeout, coverWord]
@@ -60,7 +64,8 @@ enum PrinterKeys {
     "queue",
     ConfType<String>(
       expected: ConfExpected(
-        english: "a queue name of letters, digits, '_', '-' and '.', at most 127", chinese: "由字母、数字、_、-、. 组成的队列名")
+        english: "a queue name of letters, digits, '_', '-' and '.', at most 127",
+        chinese: "由字母、数字、_、-、. 组成的队列名")
     ) { text in
       let isName = text.utf8.allSatisfy { byte in
         (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)

@@ -33,7 +33,9 @@ final class RecordLog: Sendable {
         let parts = field.split(separator: UInt8(ascii: "="), maxSplits: 1)
         guard parts.count == 2 else { continue }
         let name = String(decoding: parts[0], as: UTF8.self)
-        guard numberFields.contains(name), let number = Int(String(decoding: parts[1], as: UTF8.self)) else { continue }
+        guard numberFields.contains(name), let number = Int(String(decoding: parts[1], as: UTF8.self)) else {
+          continue
+        }
         numbers[name] = max(numbers[name] ?? 0, number)
       }
     }
@@ -50,7 +52,9 @@ final class RecordLog: Sendable {
         defer { isFailing = true }
         return !isFailing
       }
-      if isNew { StandardStreams.writeError("simulated \(entry.device): its log cannot be written: \(error)\n") }
+      if isNew {
+        StandardStreams.writeError("simulated \(entry.device): its log cannot be written: \(error)\n")
+      }
     }
   }
 

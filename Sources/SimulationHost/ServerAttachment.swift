@@ -10,7 +10,7 @@ internal import Simulation
 actor ServerAttachment: Attachment {
   /// Where clients connect.
   enum Place: Sendable {
-    /// On 127.0.0.1; the system chooses the port, and the address is written into this file.
+    /// On 127.0.0.1; the system chooses the port, and the address is in this file while the device can be reached.
     case loopback(file: String)
     /// At this path.
     case unix(path: String)
@@ -23,6 +23,7 @@ actor ServerAttachment: Attachment {
   private var server: HTTPServer?
   private var relay: ConnectionRelay?
   private var running: Task<Void, Never>?
+  private var progress = AttachmentProgress()
 
   init(_ device: SimulatedDevice, _ place: Place, directory: String) {
     self.device = device
@@ -47,7 +48,13 @@ actor ServerAttachment: Attachment {
       await stop()
       throw .system(error)
     }
+    progress.reach(changes)
     running = Task { await self.follow(changes) }
+  }
+
+  func settle() async {
+    let changes = await device.changes
+    await withCheckedContinuation { progress.wait(for: changes, $0) }
   }
 
   func stop() async {
@@ -58,7 +65,7 @@ actor ServerAttachment: Attachment {
     await server?.stop(grace: .zero)
     server = nil
     try? Files.unlink(inner)
-    if case .loopback(let file) = place { try? Files.unlink(file) }
+    progress.reach(.max)
   }
 
   /// Opens and closes the place as the device is plugged and unplugged.
@@ -78,6 +85,7 @@ actor ServerAttachment: Attachment {
       } else if !isPlugged {
         await close()
       }
+      progress.reach(changes)
     }
   }
 
@@ -102,7 +110,8 @@ actor ServerAttachment: Attachment {
 
   private static func answer(_ request: ServerRequest, _ device: SimulatedDevice) async -> ServerResponse {
     let exchange = await device.exchange(
-      HTTPRequest(request.method, request.path, contentType: request.header("Content-Type"), body: request.body))
+      HTTPRequest(
+        request.method, request.path, contentType: request.header("Content-Type"), body: request.body))
     switch exchange {
     case .answered(let response): return Self.response(response)
     case .cut(let response):
@@ -115,7 +124,8 @@ actor ServerAttachment: Attachment {
 
   private static func response(_ response: HTTPResponse) -> ServerResponse {
     ServerResponse(
-      status: response.status, headers: response.headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
+      status: response.status,
+      headers: response.headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) },
       body: .bytes(response.body))
   }
 
@@ -128,13 +138,17 @@ actor ServerAttachment: Attachment {
       let text = "http://127.0.0.1:\(port)\(device.basePath ?? "")\n"
       try Files.replaceDurable(file, bytes: Array(text.utf8), mode: 0o644)
     case .unix(let path):
-      relay = ConnectionRelay(listening: try UnixSocket.listen(path: path, mode: 0o660, group: nil), inner: inner)
+      relay = ConnectionRelay(
+        listening: try UnixSocket.listen(path: path, mode: 0o660, group: nil), inner: inner)
     }
   }
 
   private func close() async {
     await relay?.stop()
     relay = nil
-    if case .unix(let path) = place { try? Files.unlink(path) }
+    switch place {
+    case .loopback(let file): try? Files.unlink(file)
+    case .unix(let path): try? Files.unlink(path)
+    }
   }
 }

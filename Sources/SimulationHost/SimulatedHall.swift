@@ -68,7 +68,8 @@ public actor SimulatedHall {
         devices.append(
           try device.make(
             speed: configuration.speed, seed: configuration.seed &+ UInt64(index),
-            pages: device.model == .esclScanner ? pages ?? PageImages.all + PageImages.grey : [], numbers: log?.lastNumbers ?? [:],
+            pages: device.model == .esclScanner ? pages ?? PageImages.all + PageImages.grey : [],
+            numbers: log?.lastNumbers ?? [:],
             time: time, sink: sink))
       } catch {
         throw .configuration(error)
@@ -92,14 +93,18 @@ public actor SimulatedHall {
     try bus.device(name)
   }
 
-  /// Carries out one or more commands, `;` between them, until one is refused.
-  public nonisolated func apply(_ commands: String, to name: String) async throws(SimulationError) {
+  /// Carries out one or more commands, `;` between them, until one is refused. Returns when the device is where it is to be
+  /// after them: after `unplug` nobody can open it any more, after `plug` it is there.
+  public func apply(_ commands: String, to name: String) async throws(SimulationError) {
     let device = try device(name)
     let parts = SimulationConfiguration.commands(commands)
     guard !parts.isEmpty else {
       throw .wrongWords(commands, forms: device.commandHelp.map(\.pattern))
     }
-    for command in parts { try await device.apply(command) }
+    for command in parts {
+      try await device.apply(command)
+      await attachments[name]?.settle()
+    }
   }
 
   /// Attaches every device so that other programs reach it: lines as `DIRECTORY/NAME.tty`, a link to a pseudo-terminal;
@@ -146,6 +151,27 @@ protocol Attachment: Sendable {
   var address: ChannelAddress? { get async }
   /// Makes the place; returns when the device can be reached there, or at once while it is unplugged.
   func start() async throws(SimulatedHallError)
+  /// Returns when the place is as the device has been up to now: there or not.
+  func settle() async
   /// Removes it.
   func stop() async
+}
+
+/// How far an attachment has followed its device's changes, and who waits for it.
+struct AttachmentProgress {
+  private var handled = 0
+  private var waiters: [(changes: Int, done: CheckedContinuation<Void, Never>)] = []
+
+  /// Everything up to this change is done.
+  mutating func reach(_ changes: Int) {
+    handled = changes
+    for waiter in waiters where waiter.changes <= changes { waiter.done.resume() }
+    waiters.removeAll { $0.changes <= changes }
+  }
+
+  func hasReached(_ changes: Int) -> Bool { handled >= changes }
+
+  mutating func wait(for changes: Int, _ done: CheckedContinuation<Void, Never>) {
+    if hasReached(changes) { done.resume() } else { waiters.append((changes, done)) }
+  }
 }

@@ -76,9 +76,10 @@ public struct SimulationConfiguration: Sendable {
     ConfSchema.Section("hall", keys: [speedKey, seedKey]),
     ConfSchema.Section(
       "device", argument: .required, required: true,
-      keys: [modelKey, startKey] + Model.allCases.flatMap(\.keys).reduce(into: []) { keys, key in
-        if !keys.contains(where: { $0.name == key.name }) { keys.append(key) }
-      }, rules: mistakes),
+      keys: [modelKey, startKey]
+        + Model.allCases.flatMap(\.keys).reduce(into: []) { keys, key in
+          if !keys.contains(where: { $0.name == key.name }) { keys.append(key) }
+        }, rules: mistakes),
   ])
 
   /// Reads a file, or throws every mistake in it.
@@ -148,7 +149,8 @@ public struct SimulationConfiguration: Sendable {
       let expected = ConfExpected(
         english: "a device name of small letters, digits and hyphens, at most 40",
         chinese: "由小写字母、数字和连字符组成、不超过 40 个字符的设备名")
-      errors.append(ConfError(.wrongValue(found: name, expected: expected, nearest: nil), at: section.position))
+      errors.append(
+        ConfError(.wrongValue(found: name, expected: expected, nearest: nil), at: section.position))
     }
     guard let model = try? section.value(modelKey) else { return errors }
     let names = ["model", "start"] + model.keys.map(\.name)
@@ -172,7 +174,8 @@ public struct SimulationConfiguration: Sendable {
       } catch {
         let expected = ConfExpected(
           english: "a command of this model (\(error.description))", chinese: "该型号的命令（\(error.chinese)）")
-        throw ConfError(.wrongValue(found: command, expected: expected, nearest: nil), at: entry.value.position)
+        throw ConfError(
+          .wrongValue(found: command, expected: expected, nearest: nil), at: entry.value.position)
       }
     }
   }
@@ -180,7 +183,8 @@ public struct SimulationConfiguration: Sendable {
 
 extension SimulationConfiguration.Device {
   /// A device of this kind that nobody uses: it knows its commands.
-  fileprivate func commandPatterns(speed: SimulationConfiguration.Speed) throws(ConfError) -> SimulatedDevice {
+  fileprivate func commandPatterns(speed: SimulationConfiguration.Speed) throws(ConfError) -> SimulatedDevice
+  {
     try make(speed: speed, seed: 0, pages: [], numbers: [:], time: StoppedTime(), sink: nil)
   }
 }

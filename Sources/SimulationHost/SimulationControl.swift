@@ -89,7 +89,9 @@ public final class SimulationControl: Sendable {
     }
   }
 
-  private static func json(_ value: JSONValue, status: Int = 200, type: String = "application/json") -> ServerResponse {
+  private static func json(_ value: JSONValue, status: Int = 200, type: String = "application/json")
+    -> ServerResponse
+  {
     guard let bytes = try? JSON.encode(value) else { return ServerResponse(status: 500) }
     return ServerResponse(status: status, headers: [("Content-Type", type)], body: .bytes(bytes))
   }

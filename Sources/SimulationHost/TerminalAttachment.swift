@@ -11,6 +11,7 @@ actor TerminalAttachment: Attachment {
   private let link: String
   private var running: Task<Void, Never>?
   private var terminal: Terminal?
+  private var progress = AttachmentProgress()
 
   /// The pair as it is open now.
   private struct Terminal: Sendable {
@@ -27,11 +28,17 @@ actor TerminalAttachment: Attachment {
   var address: ChannelAddress? { .tty(path: link) }
 
   func start() async throws(SimulatedHallError) {
-    var line: SimulatedLine?
+    let changes = await device.changes
     // A device that is unplugged, or in use in process, comes later.
-    line = try? await device.openLine()
+    let line = try? await device.openLine()
     if line != nil { try await openTerminal() }
-    running = Task { [line] in await self.run(line) }
+    progress.reach(changes)
+    running = Task { await self.run(line) }
+  }
+
+  func settle() async {
+    let changes = await device.changes
+    await withCheckedContinuation { progress.wait(for: changes, $0) }
   }
 
   func stop() async {
@@ -39,6 +46,7 @@ actor TerminalAttachment: Attachment {
     await running?.value
     running = nil
     await closeTerminal()
+    progress.reach(.max)
   }
 
   private func run(_ opened: SimulatedLine?) async {
@@ -48,24 +56,28 @@ actor TerminalAttachment: Attachment {
         await Self.carry(line, terminal.controller)
         await line.close()
         await closeTerminal()
-        opened = nil
       }
+      opened = nil
       guard !Task.isCancelled else { return }
       let changes = await device.changes
       do throws(ChannelError) {
         opened = try await device.openLine()
       } catch {
+        progress.reach(changes)
         await device.waitForChange(after: changes)
         continue
       }
       do throws(SimulatedHallError) {
         try await openTerminal()
+        progress.reach(changes)
       } catch {
         StandardStreams.writeError("simulated \(device.name): \(error)\n")
         await opened?.close()
         opened = nil
         // Without a terminal there is nothing to do but wait for somebody to plug it anew.
-        await device.waitForChange(after: await device.changes)
+        let changes = await device.changes
+        progress.reach(changes)
+        await device.waitForChange(after: changes)
       }
     }
   }

@@ -64,18 +64,23 @@ public struct TicketDrawing: Sendable {
     case .feed(let dots):
       return Array(repeating: Cells(), count: min(20, (dots + Self.lineDots / 2) / Self.lineDots))
     case .qr(let bytes, _, let alignment):
-      guard let symbol = QRSymbol.encode(bytes, correction: .medium) else { return [place(label("QR"), alignment)] }
+      guard let symbol = QRSymbol.encode(bytes, correction: .medium) else {
+        return [place(label("QR"), alignment)]
+      }
       return symbol.halfBlocks(quietZone: 2).map { place(Cells(text: $0, width: $0.count), alignment) }
     case .barcode(let system, let data, let alignment):
       let bars = Cells(text: "║▌║│▌║│║▌│║║▌│║", width: 15)
-      return [place(bars, alignment), place(label("\(system) \(String(decoding: data, as: UTF8.self))"), alignment)]
+      return [
+        place(bars, alignment), place(label("\(system) \(String(decoding: data, as: UTF8.self))"), alignment),
+      ]
     case .picture(let rowBytes, let rows, let dots, let alignment):
       return braille(rowBytes, rows, dots).map { place($0, alignment) }
     }
   }
 
   private func label(_ text: String) -> Cells {
-    let clean = String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
+    let clean = String(
+      String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
     return Cells(text: clean, width: Self.width(clean))
   }
 
@@ -123,7 +128,9 @@ public struct TicketDrawing: Sendable {
       for left in stride(from: 0, to: rowBytes * 8, by: 2 * step) {
         var pattern: UInt32 = 0x2800
         for row in 0..<4 {
-          for column in 0..<2 where isDark(left + column * step, top + row * step) { pattern |= bits[row][column] }
+          for column in 0..<2 where isDark(left + column * step, top + row * step) {
+            pattern |= bits[row][column]
+          }
         }
         text.unicodeScalars.append(Unicode.Scalar(pattern) ?? " ")
       }
@@ -136,8 +143,10 @@ public struct TicketDrawing: Sendable {
     text.unicodeScalars.reduce(0) { sum, scalar in
       switch scalar.value {
       case 0x0300...0x036F, 0x200B...0x200F, 0xFE00...0xFE0F: sum
-      case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF, 0x4E00...0xA4CF, 0xAC00...0xD7A3,
-        0xF900...0xFAFF, 0xFE30...0xFE4F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x1F300...0x1FAFF, 0x20000...0x3FFFD:
+      case 0x1100...0x115F, 0x2E80...0x303E, 0x3041...0x33FF, 0x3400...0x4DBF, 0x4E00...0xA4CF,
+        0xAC00...0xD7A3,
+        0xF900...0xFAFF, 0xFE30...0xFE4F, 0xFF00...0xFF60, 0xFFE0...0xFFE6, 0x1F300...0x1FAFF,
+        0x20000...0x3FFFD:
         sum + 2
       default: sum + 1
       }

@@ -188,9 +188,22 @@ enum WatchVerb {
 /// `hallctl simulate [DEVICE COMMAND]`
 enum SimulateVerb {
   static let verb = Verb(
-    "simulate", ["[DEVICE", "COMMAND]"], zh: "列出模拟设备，或操作其一：simulate idcard 'card present citizen'",
+    "simulate", ["[DEVICE", "COMMAND]"],
+    options: [Option("timeline", value: "FILE", zh: "播放时间线文件", en: "play a timeline file")],
+    zh: "列出模拟设备，或操作其一：simulate idcard 'card present citizen'",
     en: "list the simulated devices, or act on one: simulate idcard 'card present citizen'"
   ) { session throws(VerbError) in
+    if let file = session.arguments["timeline"] {
+      let text: [UInt8]
+      do throws(SystemError) {
+        text = try Files.read(file, limit: 65_536)
+      } catch {
+        throw .failed("\(file): \(error)")
+      }
+      let body: JSONValue = ["timeline": .string(String(decoding: text, as: UTF8.self))]
+      _ = try await session.call(.playTimeline, body: body)
+      return
+    }
     guard let device = session.words.first else {
       session.show(try await session.call(.listSimulated)) {
         ($0["devices"]?.array ?? []).map(text).joined(separator: "\n")

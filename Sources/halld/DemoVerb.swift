@@ -15,6 +15,7 @@ enum DemoVerb {
   static let options = [
     Option("once", zh: "演示一次后退出", en: "end after one visit"),
     Option("json", zh: "只输出 JSON 报告", en: "print a JSON report and nothing else"),
+    Option("timeline", value: "FILE", zh: "演示期间播放的时间线", en: "what happens to the devices meanwhile"),
     Option(
       "fault", value: "store-one-byte-wrong|drop-one-event", zh: "让收件服务出错", en: "let the intake do wrong"),
   ]
@@ -29,7 +30,8 @@ enum DemoVerb {
       let directory = try Files.makeTemporaryDirectory(prefix: "hall-demo-")
       defer { _ = Files.removeTree(directory) }
       return try await play(
-        directory, fault: fault, once: arguments.has("once") || json, json: json, language: language)
+        directory, fault: fault, timeline: arguments["timeline"], once: arguments.has("once") || json,
+        json: json, language: language)
     } catch let failure as DemoFailure {
       StandardStreams.writeError("halld demo: \(failure.sentence)\n")
     } catch let error as AgentError {
@@ -57,7 +59,7 @@ enum DemoVerb {
   // MARK: One visit
 
   private static func play(
-    _ directory: String, fault: IntakeFault?, once: Bool, json: Bool, language: Language
+    _ directory: String, fault: IntakeFault?, timeline: String?, once: Bool, json: Bool, language: Language
   ) async throws -> Int32 {
     let say: @Sendable (String) -> Void = { line in if !json { StandardStreams.writeOut(line + "\n") } }
     let signals = Signals.stream([Signals.terminate, Signals.interrupt])
@@ -69,6 +71,10 @@ enum DemoVerb {
       directory: directory + "/intake", socketPath: directory + "/intake.sock")
     if let fault { await intake.inject(fault) }
     let hall = try await DemoHall.start(directory: directory)
+    let timeline = try timeline.map { file throws(ConfErrors) in
+      try RunningSimulation.timeline(try ConfigurationFiles.text(file), file: file, hall.simulation.hall)
+    }
+    defer { timeline?.cancel() }
     let log = Log { line in
       if let file = try? AppendLog(path: directory + "/agent.log", mode: 0o600) { try? file.append(line) }
     }

@@ -51,6 +51,15 @@ struct RunningSimulation: Sendable {
 
   func stop() async { await hall.stop() }
 
+  /// Plays a timeline on the devices until the task is cancelled.
+  static func timeline(_ text: [UInt8], file: String, _ hall: SimulatedHall) throws(ConfErrors) -> Task<
+    Void, Never
+  > {
+    let timeline = try Timeline.read(text, file: file, devices: hall.devices)
+    let runner = TimelineRunner(timeline, devices: hall.devices, time: SystemTime()) { _ in }
+    return Task { await runner.run() }
+  }
+
   /// What the API reaches.
   var access: SimulationAccess {
     let hall = hall
@@ -63,6 +72,15 @@ struct RunningSimulation: Sendable {
         } catch {
           if case .unknownDevice = error { return nil }
           throw Problem(.invalid, "command: \(error)")
+        }
+      },
+      play: { text throws(Problem) in
+        do throws(ConfErrors) {
+          _ = try Self.timeline(Array(text.utf8), file: "timeline", hall)
+        } catch {
+          throw Problem(
+            .invalid, error.errors.first?.description ?? "",
+            members: ["errors": .array(error.errors.map { .string($0.description) })])
         }
       })
   }

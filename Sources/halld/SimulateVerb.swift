@@ -29,9 +29,11 @@ enum SimulateVerb {
       } catch {
         throw SimulationStartError.hall(error)
       }
+      let timeline = try play(arguments["timeline"], hall)
       StandardStreams.writeOut(
         language.choose("模拟设备已就绪：\(directory)\n", "simulated devices are in \(directory)\n"))
       for await _ in signals { break }
+      timeline?.cancel()
       await control.stop()
       await hall.stop()
       return ExitCode.ok
@@ -39,6 +41,17 @@ enum SimulateVerb {
       StandardStreams.writeError(error.sentence(language) + "\n")
       if case .configuration = error { return ExitCode.configuration }
       return ExitCode.failed
+    }
+  }
+
+  private static func play(_ file: String?, _ hall: SimulatedHall) throws(SimulationStartError) -> Task<
+    Void, Never
+  >? {
+    guard let file else { return nil }
+    do throws(ConfErrors) {
+      return try RunningSimulation.timeline(try ConfigurationFiles.text(file), file: file, hall)
+    } catch {
+      throw .configuration(error)
     }
   }
 }

@@ -303,6 +303,8 @@ private let impatient = quick.merging(
         as? any IDCardReader)
     #expect(try await read(reader).card == Self.card)
     #expect(line.writes.filter { $0 == SDTCommand.readText.encode() }.count == 3)
+    // The card was not looked for anew.
+    #expect(line.writes.filter { $0 == SDTCommand.find.encode() }.count == 1)
     await reader.detach()
   }
 

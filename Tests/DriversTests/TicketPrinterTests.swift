@@ -261,6 +261,11 @@ private let face = TicketFace([
     }
     line.acceptAll()
     #expect(await print(printer) == .done)
+    // What was cut off is filled up with zeros and cut off the paper; a good ticket needs neither.
+    let ticket = try #require(line.writes.last { $0.count > 3 })
+    #expect(ticket.starts(with: Array(repeating: 0, count: 10) + hex("1B 40 0A 1D 56 42 00 1B 40 1C 26")))
+    #expect(await print(printer) == .done)
+    #expect(line.writes.last { $0.count > 3 }?.starts(with: hex("1B 40 1C 26")) == true)
     await printer.detach()
   }
 

@@ -78,8 +78,9 @@ import WireJSON
     }
   }
 
-  @Test func `rows that were exchanged or moved to another source are noticed`() async throws {
-    let opened = try await Station(key: try SealingKey.generated()).open()
+  @Test(arguments: [true, false])
+  func `rows that were exchanged or moved to another source are noticed`(isSealed: Bool) async throws {
+    let opened = try await Station(key: isSealed ? try SealingKey.generated() : nil).open()
     _ = try await opened.outbox.append([rating(1), rating(2), rating(3), rating(4, device: "other")])
     try await opened.database.write { db throws(StoreError) in
       let one = try db.queryOne("SELECT body FROM outbox_event WHERE number = 1")?.blob("body") ?? []

@@ -170,12 +170,13 @@ final class ManualClock: OutboxClock {
   }
   private struct State: Sendable {
     var now: UInt64 = 1_000_000_000_000
+    var ticks: UInt64 = 0
     var sleepers: [Sleeper] = []
     var finished: Set<Int> = []
     var next = 0
   }
   private let state = Observed(State())
-  /// Whether each look at it finds it a microsecond later, as a real one.
+  /// Whether each look at it finds it later, by one microsecond to seven, as a real one.
   private let isTicking: Bool
   init(isTicking: Bool = false) { self.isTicking = isTicking }
 
@@ -183,7 +184,10 @@ final class ManualClock: OutboxClock {
 
   var monotonicNanoseconds: UInt64 {
     state.update { state in
-      if isTicking { state.now += 1000 }
+      if isTicking {
+        state.ticks += 1
+        state.now += 1000 * (state.ticks % 7 + 1)
+      }
       return state.now
     }
   }

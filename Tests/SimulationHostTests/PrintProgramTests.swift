@@ -8,7 +8,8 @@ import Testing
 
 /// CUPS' own client programs are the judges of the simulated print service.
 @Suite(
-  .timeLimit(.minutes(2)), .enabled(if: Programs.areExpected("lp", "lpstat", "cancel"), "cups-client is not installed"))
+  .timeLimit(.minutes(2)),
+  .enabled(if: Programs.areExpected("lp", "lpstat", "cancel"), "cups-client is not installed"))
 struct PrintProgramTests {
   private let hall: TestHall
   private let document: String

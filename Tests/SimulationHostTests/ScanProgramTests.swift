@@ -41,7 +41,8 @@ struct ScanProgramTests {
   }
 
   /// Width, height and samples of a binary PNM image.
-  private func image(_ bytes: [UInt8]) -> (kind: String, width: Int, height: Int, samples: ArraySlice<UInt8>)? {
+  private func image(_ bytes: [UInt8]) -> (kind: String, width: Int, height: Int, samples: ArraySlice<UInt8>)?
+  {
     var words: [String] = []
     var rest = bytes[...]
     while words.count < 4, let end = rest.firstIndex(where: { $0 == 0x0A || $0 == 0x20 }) {
@@ -80,7 +81,9 @@ struct ScanProgramTests {
   }
 
   @Test func `a grey page has exactly the pixels of its image`() async throws {
-    let result = try await scan(["--source", "Flatbed", "--mode", "Gray", "--resolution", "300", "--format=pnm"])
+    let result = try await scan([
+      "--source", "Flatbed", "--mode", "Gray", "--resolution", "300", "--format=pnm",
+    ])
     #expect(result.code == 0, "\(result.errors)")
     let scanned = try #require(image(result.output))
     let expected = try #require(image(try await pixels("page-1-grey.jpg")))

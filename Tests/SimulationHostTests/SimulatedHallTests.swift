@@ -18,9 +18,10 @@ import Testing
   }
 
   @Test func `the standard hall has one device of each model`() async throws {
-    #expect(SimulationConfiguration.standard.devices.map(\.model) == [
-      .idCardReader, .ticketDispenser, .esclScanner, .evaluator, .printer,
-    ])
+    #expect(
+      SimulationConfiguration.standard.devices.map(\.model) == [
+        .idCardReader, .ticketDispenser, .esclScanner, .evaluator, .printer,
+      ])
     let hall = try await SimulatedHall(.standard, time: RealTime(), logs: nil)
     #expect(hall.devices.map(\.name) == ["idcard", "dispenser", "scanner", "evaluator", "printer"])
     #expect(hall.devices.map(\.kind) == [.byteStream, .byteStream, .httpExchange, .byteStream, .printQueue])
@@ -107,15 +108,36 @@ import Testing
       try await line.write(Array("A00\(round)\tx\\y\n".utf8) + hex("1D 56 00"), timeout: .seconds(5))
       await line.close()
     }
-    let presses = String(decoding: try Files.read(directory.path("evaluator.log"), limit: 65_536), as: UTF8.self)
-      .split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
-    #expect(presses.map { $0[2] } == ["command", "press", "command", "press", "command", "press", "command", "press"])
+    let presses = String(
+      decoding: try Files.read(directory.path("evaluator.log"), limit: 65_536), as: UTF8.self
+    )
+    .split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
+    #expect(
+      presses.map { $0[2] } == [
+        "command", "press", "command", "press", "command", "press", "command", "press",
+      ])
     #expect(presses.filter { $0[2] == "press" }.map { $0[3] } == (1...4).map { "press-number=\($0)" })
     #expect(presses.allSatisfy { $0[1] == "evaluator" && $0[0].contains("T") })
-    let tickets = String(decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self)
-      .split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
+    let tickets = String(
+      decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self
+    )
+    .split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
     #expect(tickets.map { $0[3] } == ["ticket-number=1", "ticket-number=2"])
     #expect(tickets[0].contains("lines=A001x\\\\y"))
+  }
+
+  @Test func `a ticket is in the log when the printer says that it is printed`() async throws {
+    let directory = try TemporaryDirectory()
+    let hall = try await SimulatedHall(
+      SimulationConfiguration.standard.at(.instant), time: RealTime(), logs: directory.path)
+    let line = try await hall.device("dispenser").openLine()
+    for number in 1...20 {
+      let echo = hex("1D 28 48 06 00 30 30 41 42 43 44")
+      try await line.write(Array("A\(number)\n".utf8) + hex("1D 56 00") + echo, timeout: .seconds(5))
+      #expect(try await line.read(upTo: 7, timeout: .seconds(5)) == hex("37 22 41 42 43 44 00"))
+      let log = String(decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self)
+      #expect(log.contains("ticket-number=\(number)\tend=cut\tlines=A\(number)\t"), "\(number)")
+    }
   }
 
   @Test func `values in a log cannot make one line look like two`() {
@@ -142,7 +164,8 @@ import Testing
     let files = try Repository.files(under: "config/timelines", suffix: ".conf")
     #expect(files.count >= 2)
     for file in files {
-      let timeline = try Timeline.read(Array(try Repository.text(file).utf8), file: file, devices: hall.devices)
+      let timeline = try Timeline.read(
+        Array(try Repository.text(file).utf8), file: file, devices: hall.devices)
       #expect(!timeline.steps.isEmpty, "\(file)")
     }
   }

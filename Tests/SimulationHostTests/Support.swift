@@ -54,13 +54,17 @@ func run(
 
 private func readAll(_ stream: DescriptorStream?) async -> [UInt8] {
   var bytes: [UInt8] = []
-  while let more = try? await stream?.read(upTo: 1 << 20, timeout: .seconds(60)), !more.isEmpty { bytes += more }
+  while let more = try? await stream?.read(upTo: 1 << 20, timeout: .seconds(60)), !more.isEmpty {
+    bytes += more
+  }
   return bytes
 }
 
 /// The first record of that event, already made or still to come.
 func record(_ event: String, of device: SimulatedDevice, after number: Int = 0) async -> SimulationRecord? {
-  for await entry in await device.records(after: number) where entry.record.event == event { return entry.record }
+  for await entry in await device.records(after: number) where entry.record.event == event {
+    return entry.record
+  }
   return nil
 }
 

@@ -19,7 +19,8 @@ import Testing
   }
 
   @Test func `lines stand where they are on the paper`() async throws {
-    let bytes = Array("left\n".utf8) + hex("1B 61 01") + Array("centre\n".utf8) + hex("1B 61 02") + hex("C6 B1 0A")
+    let bytes =
+      Array("left\n".utf8) + hex("1B 61 01") + Array("centre\n".utf8) + hex("1B 61 02") + hex("C6 B1 0A")
     let lines = TicketDrawing(try await ticket(bytes + hex("1D 56 00"))).lines
     #expect(
       lines == [
@@ -54,7 +55,8 @@ import Testing
   @Test func `a QR symbol is drawn as the symbol of its content`() async throws {
     let text = "http://example.invalid/A001"
     let length = text.utf8.count + 3
-    let bytes = [0x1D, 0x28, 0x6B, UInt8(length), 0, 0x31, 0x50, 0x30] + Array(text.utf8)
+    let bytes =
+      [0x1D, 0x28, 0x6B, UInt8(length), 0, 0x31, 0x50, 0x30] + Array(text.utf8)
       + hex("1D 28 6B 03 00 31 51 30 1D 56 00")
     let drawn = TicketDrawing(try await ticket(bytes)).lines.dropFirst().dropLast()
     let symbol = try #require(QRSymbol.encode(Array(text.utf8), correction: .medium)).halfBlocks(quietZone: 2)

@@ -27,6 +27,12 @@ import Testing
     #expect(try await status() == 200)
   }
 
+  @Test func `a body beyond the device's limit is refused`() async throws {
+    let body = [UInt8](repeating: 0x20, count: 65_537)
+    let response = try await exchange.exchange(HTTPRequest("POST", "/eSCL/ScanJobs", body: body), timeout: .seconds(5))
+    #expect(response.status == 413)
+  }
+
   @Test func `refusals are for so many requests`() async throws {
     try await device.apply("answer 503 2 times")
     #expect(try await status() == 503)

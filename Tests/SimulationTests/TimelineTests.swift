@@ -52,7 +52,8 @@ import Testing
         Timeline.Step(
           trigger: .at(.seconds(3) ... .seconds(3)),
           actions: [
-            .init(device: "ticket", choices: ["paper out"]), .init(device: "ticket", choices: ["drop reply 2"]),
+            .init(device: "ticket", choices: ["paper out"]),
+            .init(device: "ticket", choices: ["drop reply 2"]),
           ]),
         Timeline.Step(
           trigger: .every(.seconds(10) ... .seconds(20)),
@@ -72,19 +73,24 @@ import Testing
   }
 
   @Test(arguments: [
-    ("[at 3]\nticket = jam", "1:1"), ("[at soon]\nticket = jam", "1:1"), ("[at 5 s to 3 s]\nticket = jam", "1:1"),
+    ("[at 3]\nticket = jam", "1:1"), ("[at soon]\nticket = jam", "1:1"),
+    ("[at 5 s to 3 s]\nticket = jam", "1:1"),
     ("[every 0 s]\nticket = jam", "1:1"), ("[when ticket]\nticket = jam", "1:1"),
     ("[when nobody ticket]\nticket = jam", "1:1"), ("[when ticket ticket 0]\nticket = jam", "1:1"),
     ("[when ticket ticket 1 after soon]\nticket = jam", "1:1"), ("[at 3 s]\ntiket = jam", "2:1"),
     ("[at 3 s]\nticket = dance", "2:10"), ("[at 3 s]\nticket = jam; dance", "2:15"),
-    ("[at 3 s]\nticket = jam or", "2:10"), ("[sometimes]\nticket = jam", "1:1"), ("[at]\nticket = jam", "1:1"),
+    ("[at 3 s]\nticket = jam or", "2:10"), ("[sometimes]\nticket = jam", "1:1"),
+    ("[at]\nticket = jam", "1:1"),
     ("[timeline]\nsed = 3", "2:1"),
   ])
-  func `mistakes are named by line and column`(text: String, place: String) { #expect(errors(text) == [place]) }
+  func `mistakes are named by line and column`(text: String, place: String) {
+    #expect(errors(text) == [place])
+  }
 
   @Test func `a misspelt device or command is answered with the nearest one`() {
     do throws(ConfErrors) {
-      _ = try Timeline.read(Array("[at 3 s]\ntiket = jam\nticket = paper ot\n".utf8), file: "x", devices: devices)
+      _ = try Timeline.read(
+        Array("[at 3 s]\ntiket = jam\nticket = paper ot\n".utf8), file: "x", devices: devices)
       Issue.record("a wrong file was read")
     } catch {
       let text = error.errors.map { "\($0)" }.joined(separator: "\n")
@@ -94,7 +100,9 @@ import Testing
   }
 
   /// Plays a timeline on the test's clock, one deed at a time.
-  private func deeds(_ text: String, count: Int, move: Duration = .milliseconds(100)) async throws -> [TimelineRunner.Deed] {
+  private func deeds(_ text: String, count: Int, move: Duration = .milliseconds(100)) async throws
+    -> [TimelineRunner.Deed]
+  {
     let timeline = try read(text)
     let (stream, continuation) = AsyncStream.makeStream(of: TimelineRunner.Deed.self)
     let runner = TimelineRunner(timeline, devices: devices, time: clock) { continuation.yield($0) }
@@ -118,7 +126,8 @@ import Testing
 
   @Test func `steps happen at their times, in order`() async throws {
     let deeds = try await deeds(
-      "[at 2 s]\nticket = cover open\n[at 1 s]\nticket = paper low; jam\n[at 1 s]\nevaluator = stall\n", count: 4)
+      "[at 2 s]\nticket = cover open\n[at 1 s]\nticket = paper low; jam\n[at 1 s]\nevaluator = stall\n",
+      count: 4)
     #expect(deeds.map(\.command) == ["paper low", "jam", "stall", "cover open"])
     #expect(deeds.map(\.at) == [.seconds(1), .seconds(1), .seconds(1), .seconds(2)])
     #expect(deeds.allSatisfy { $0.error == nil })
@@ -154,7 +163,8 @@ import Testing
 
   @Test func `choices depend on the seed alone`() async throws {
     func commands(_ seed: Int) async throws -> [String] {
-      let text = (1...12).map { "[at \($0) s]\nevaluator = press 5 or press 4 or press 3 or press 2\n" }.joined()
+      let text = (1...12).map { "[at \($0) s]\nevaluator = press 5 or press 4 or press 3 or press 2\n" }
+        .joined()
       return try await deeds("[timeline]\nseed = \(seed)\n" + text, count: 12).map(\.command)
     }
     let first = try await commands(3)

@@ -89,7 +89,12 @@ actor EvaluatorBus: Evaluator {
       }
       return
     }
-    presses = presses.filter { now - $0.value.at < window }
+    // A device sends its presses one after the other: with a new one those before it are over, and the same key pressed
+    // again is a press of its own.
+    presses = presses.filter { press in
+      now - press.value.at < window
+        && !(press.key.address == frame.address && press.value.isAcknowledged)
+    }
     if presses.count >= Self.remembered, let oldest = presses.min(by: { $0.value.at < $1.value.at }) {
       presses[oldest.key] = nil
     }
