@@ -286,8 +286,8 @@ public struct Configuration: Sendable, Equatable {
             at: entry.position))
         continue
       }
-      if let expected = DriverSettings.problem(with: text, form: specification.form) {
-        errors.append(entry.value.error(expected: ConfExpected(english: expected, chinese: expected)))
+      if !specification.form.accepts(text) {
+        errors.append(entry.value.error(expected: specification.form.expected))
       }
     }
     return errors

@@ -399,7 +399,7 @@ struct MaterialDesk: Sendable {
       }
     }
     let told = material.pages.filter { !$0.held || outcome != "abandoned" }
-    var data: [String: JSONValue] = view.map { facilities.deviceData($0, request: nil, cases: cases) } ?? [:]
+    var data: [String: JSONValue] = view.map { facilities.deviceData($0, request: nil, cases: nil) } ?? [:]
     data["material"] = .string(id)
     data["pages"] = .array(told.map { ["page": .string($0.id), "blob": .string($0.blob.hex)] })
     data["outcome"] = .string(outcome)

@@ -158,7 +158,7 @@ public final class CUPSQueue: PrintQueue {
       .getJobAttributes,
       [
         .integer("job-id", id),
-        .keywords("requested-attributes", JobReport.attributes + ["time-at-processing"]),
+        .keywords("requested-attributes", JobReport.attributes),
       ],
       timeout: timeout)
     if response.status == IPP.Response.notFound { return nil }
@@ -248,7 +248,7 @@ extension JobState {
 
 extension JobReport {
   fileprivate static let attributes = [
-    "job-id", "job-name", "job-state", "job-state-reasons", "job-impressions-completed",
+    "job-id", "job-name", "job-state", "job-state-reasons", "job-impressions-completed", "time-at-processing",
   ]
 
   fileprivate init?(ipp group: [String: [IPP.Value]]) {
@@ -259,6 +259,7 @@ extension JobReport {
     }
     self.init(
       id: id, name: group.text("job-name") ?? "", state: state, reasons: group.keywords("job-state-reasons"),
-      impressions: group.integer("job-impressions-completed").map(Int.init))
+      impressions: group.integer("job-impressions-completed").map(Int.init),
+      hasBegun: group["time-at-processing"].map { $0 != [.absent] })
   }
 }

@@ -22,6 +22,8 @@ public actor SimulatedDevice {
   public nonisolated let bodyLimit: Int
   /// Every command it knows, those of the line first.
   public nonisolated let commandHelp: [CommandHelp]
+  /// The events its log may have.
+  public nonisolated let events: [String]
   nonisolated let time: any Timekeeper
 
   var serial: (any SimulatedSerialDevice)?
@@ -81,6 +83,7 @@ public actor SimulatedDevice {
     basePath = nil
     bodyLimit = 0
     commandHelp = LineFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
+    events = ["command", "plug", "unplug", "power-on", "power-off"] + model.events
     self.time = time
     serial = model
     line = LineFaults(seed: seed)
@@ -104,6 +107,7 @@ public actor SimulatedDevice {
     basePath = model.basePath
     bodyLimit = model.bodyLimit
     commandHelp = HTTPFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
+    events = ["command", "plug", "unplug"] + model.events
     self.time = time
     http = model
     line = LineFaults(seed: 0)
@@ -185,6 +189,7 @@ public actor SimulatedDevice {
   private func forget(_ follower: Int) { followers[follower] = nil }
 
   func note(_ record: SimulationRecord) {
+    assert(events.contains(record.event), "'\(record.event)' is not listed by the model")
     entryCount += 1
     let entry = SimulationEntry(number: entryCount, at: time.now() - started, device: name, record: record)
     sink?(entry)

@@ -44,6 +44,11 @@ public struct SimulatedEvaluator: SimulatedSerialDevice {
     ("transfer", [EvaluatorBusKey.transfer.rawValue]),
   ]
 
+  /// What its records tell.
+  public static let events = [
+    "press", "key", "acknowledged", "unacknowledged", "lost", "plate", "stars", "prompt", "beep",
+  ]
+
   /// How the commands are written.
   public static let commands: [CommandForm<Command>] = [
     CommandForm("press <1-5>", "press the rating key of this level: 5 非常满意 … 1 非常不满意") {

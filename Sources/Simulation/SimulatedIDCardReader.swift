@@ -41,6 +41,9 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
       UInt8)
   }
 
+  /// What its records tell.
+  public static let events = ["card-present", "card-removed", "card-read", "address-read"]
+
   /// How the commands are written.
   public static let commands: [CommandForm<Command>] = [
     CommandForm(

@@ -9,6 +9,8 @@ public protocol SimulatedModel: Sendable {
   associatedtype Command: Sendable
   /// How its commands are written.
   static var commands: [CommandForm<Command>] { get }
+  /// The events of its records.
+  static var events: [String] { get }
   /// What it imitates, as it would stand on the type plate.
   var modelName: String { get }
   /// Its state as names and words, for technicians.
@@ -34,6 +36,7 @@ extension SimulatedModel {
     return try apply(command)
   }
   var help: [CommandHelp] { Self.help }
+  var events: [String] { Self.events }
 }
 
 /// A device on a line of bytes.

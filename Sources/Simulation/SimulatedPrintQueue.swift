@@ -6,7 +6,7 @@ import Codecs
 public final class SimulatedPrintQueue: PrintQueue {
   private static let user = "simulation"
   private static let jobAttributes = [
-    "job-id", "job-name", "job-state", "job-state-reasons", "job-impressions-completed",
+    "job-id", "job-name", "job-state", "job-state-reasons", "job-impressions-completed", "time-at-processing",
   ]
 
   private let device: SimulatedDevice
@@ -95,7 +95,8 @@ public final class SimulatedPrintQueue: PrintQueue {
     return JobReport(
       id: id, name: group["job-name"]?.values[0].string ?? "", state: state,
       reasons: words(group, "job-state-reasons"),
-      impressions: group["job-impressions-completed"]?.values[0].number)
+      impressions: group["job-impressions-completed"]?.values[0].number,
+      hasBegun: group["time-at-processing"].map { $0.values[0].number != nil })
   }
 
   /// nil for a job that is not there, or has ended.

@@ -41,6 +41,9 @@ public struct SimulatedPrinter: SimulatedHTTPDevice {
   /// Its cartridge.
   public enum Toner: String, Sendable { case full, low, empty }
 
+  /// What its records tell.
+  public static let events = ["job", "job-cancelled", "job-aborted", "job-put-back"]
+
   /// How the commands are written.
   public static let commands: [CommandForm<Command>] = [
     CommandForm("paper full|low|out", "fill the tray, let it run low, or empty it") {

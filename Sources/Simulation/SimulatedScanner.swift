@@ -37,6 +37,9 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     case panelCancel, platen(Int), location(isWrong: Bool)
   }
 
+  /// What its records tell.
+  public static let events = ["scan-job", "page", "scan-end", "jam", "multifeed"]
+
   /// How the commands are written.
   public static let commands: [CommandForm<Command>] = [
     CommandForm("load <0-500> pages", "put so many sheets into the feeder, on top of what is there") {

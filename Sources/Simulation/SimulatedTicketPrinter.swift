@@ -72,6 +72,12 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
   /// The roll.
   public enum Paper: String, Sendable, CaseIterable { case full, low, out }
 
+  /// What its records tell.
+  public static let events = [
+    "ticket", "fragment", "blank", "cutter-jam", "pulse", "ticket-taken", "ticket-ejected",
+    "ticket-retracted",
+  ]
+
   /// How the commands are written.
   public static let commands: [CommandForm<Command>] = [
     CommandForm("paper full|low|out", "put a roll in, let it near its end, or take it out") {

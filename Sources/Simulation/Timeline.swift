@@ -150,8 +150,17 @@ public struct Timeline: Sendable, Equatable {
     guard let argument = section.argument else { return [] }
     let expected: ConfExpected
     switch trigger(section.name, argument) {
-    case .when(let name, _, _, _)?:
-      if devices.contains(where: { $0.name == name }) { return [] }
+    case .when(let name, let event, _, _)?:
+      if let device = devices.first(where: { $0.name == name }) {
+        if device.events.contains(event) { return [] }
+        let events = device.events.joined(separator: ", ")
+        expected = ConfExpected(
+          english: "an event of '\(name)': \(events)", chinese: "“\(name)”的事件：\(events)")
+        let nearest = NearestWord.find(event, in: device.events)
+        return [
+          ConfError(.wrongValue(found: event, expected: expected, nearest: nearest), at: section.position)
+        ]
+      }
       let nearest = NearestWord.find(name, in: devices.map(\.name))
       let names = devices.map(\.name).joined(separator: ", ")
       expected = ConfExpected(english: "one of the devices \(names)", chinese: "以下设备之一：\(names)")

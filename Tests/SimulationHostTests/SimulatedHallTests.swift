@@ -135,7 +135,8 @@ import Testing
       let echo = hex("1D 28 48 06 00 30 30 41 42 43 44")
       try await line.write(Array("A\(number)\n".utf8) + hex("1D 56 00") + echo, timeout: .seconds(5))
       #expect(try await line.read(upTo: 7, timeout: .seconds(5)) == hex("37 22 41 42 43 44 00"))
-      let log = String(decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self)
+      let log = String(
+        decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self)
       #expect(log.contains("ticket-number=\(number)\tend=cut\tlines=A\(number)\t"), "\(number)")
     }
   }

@@ -12,6 +12,7 @@ private struct Echo: SimulatedSerialDevice {
     CommandForm("explode", "refuse", .explode),
     CommandForm("later", "send three bytes in a second", .later),
   ]
+  static let events: [String] = []
   var isBusPowered = true
   var left = Int.max
   var powerCuts = 0

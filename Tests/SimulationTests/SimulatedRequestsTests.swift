@@ -29,7 +29,8 @@ import Testing
 
   @Test func `a body beyond the device's limit is refused`() async throws {
     let body = [UInt8](repeating: 0x20, count: 65_537)
-    let response = try await exchange.exchange(HTTPRequest("POST", "/eSCL/ScanJobs", body: body), timeout: .seconds(5))
+    let response = try await exchange.exchange(
+      HTTPRequest("POST", "/eSCL/ScanJobs", body: body), timeout: .seconds(5))
     #expect(response.status == 413)
   }
 

@@ -1,4 +1,11 @@
+import Testing
+
 @testable import Simulation
+
+private let listedEvents = Set(
+  SimulatedIDCardReader.events + SimulatedTicketPrinter.events + SimulatedEvaluator.events
+    + SimulatedScanner.events
+    + SimulatedPrinter.events)
 
 extension [SimulatedAction] {
   /// All bytes sent, in order.
@@ -10,7 +17,14 @@ extension [SimulatedAction] {
     compactMap { action in if case .send(let bytes, _) = action { bytes } else { nil } }
   }
   var records: [SimulationRecord] {
-    compactMap { action in if case .record(let record) = action { record } else { nil } }
+    let records = compactMap { action -> SimulationRecord? in
+      if case .record(let record) = action { record } else { nil }
+    }
+    // A timeline can wait only for events that a model lists.
+    for record in records where !listedEvents.contains(record.event) {
+      Issue.record("'\(record.event)' is not in its model's list of events")
+    }
+    return records
   }
   var wakes: [(token: Int, after: Duration)] {
     compactMap { action in if case .wake(let token, let after) = action { (token, after) } else { nil } }
