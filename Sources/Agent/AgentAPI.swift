@@ -71,6 +71,17 @@ struct AgentAPI: Sendable {
     }
   }
 
+  /// What the server refuses before any route is looked for, in the API's words.
+  func refuse(_ refusal: Refusal) -> ServerResponse {
+    let problem =
+      switch refusal {
+      case .malformed(let why): Problem(.invalid, why)
+      case .bodyTooLarge(let limit): Problem(.tooLarge, "at most \(limit) bytes here")
+      case .stopping: Problem(.stopping)
+      }
+    return problem.response(facilities.settings.current.language)
+  }
+
   private struct Call: Sendable {
     let route: Route
     let parameters: [String: String]

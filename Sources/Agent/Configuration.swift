@@ -84,8 +84,12 @@ public struct Configuration: Sendable, Equatable {
   public var services: [QueueService] = []
   /// Devices by role, in the file's order.
   public var slots: [Slot] = []
-  /// Simulated hall to run in this process; empty for none.
+  /// Simulated hall to run in this process: a file, or `builtin`; empty for none.
   public var simulation = ""
+  private var places: [String: ConfPosition] = [:]
+
+  /// Where the path of another file stands in this one, for errors about that file.
+  public func place(of path: String) -> ConfPosition? { places[path] }
 
   /// Short names of the types that are forwarded unless the file says otherwise (intake-api, last paragraph).
   public static let standardForwarded: Set<String> = [
@@ -213,6 +217,12 @@ public struct Configuration: Sendable, Equatable {
           settings: settings, entries: section.entries, position: section.position))
     }
     if let section = document.section("simulation") { simulation = try section.value(Self.hallFileKey) }
+    let paths = [("agent", Self.profilesKey.name), ("outbox", Self.keyFileKey.name), ("simulation", Self.hallFileKey.name)]
+    for (name, key) in paths {
+      for entry in document.section(name)?.entries ?? [] where entry.key == key {
+        places[try entry.value.text()] = entry.value.position
+      }
+    }
   }
 
   /// Mistakes that show only when drivers and profiles are known: an unknown profile, one of another kind, a port that

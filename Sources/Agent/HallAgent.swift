@@ -295,7 +295,9 @@ public actor HallAgent {
       throw .socket("\(configuration.socket): \(error)")
     }
     do throws(HTTPServerError) {
-      server = try HTTPServer(listening: listener, name: "api", limits: limits) { request in
+      server = try HTTPServer(
+        listening: listener, name: "api", limits: limits, refusal: { api.refuse($0) }
+      ) { request in
         await api.answer(request)
       }
     } catch {

@@ -64,7 +64,7 @@ actor RatingDesk {
         try await evaluator.prompt()
       }
     } catch {
-      end(role, rating, .deviceLost, nil)
+      end(role, rating, error.code == .commandCancelled ? .cancelled : .deviceLost, nil)
       await session.report(error)
     }
     await wait(role, rating, timeout: .seconds(body["timeoutSeconds"]?.integer ?? 60))

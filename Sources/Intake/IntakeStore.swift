@@ -5,7 +5,7 @@ import WireJSON
 /// What the intake has taken, on a thread of its own, as all of it waits for the disk.
 actor IntakeStore {
   private nonisolated let worker = Worker(name: "intake-store")
-  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { worker.executor }
 
   private let journal: IntakeJournal
   private var known: [String: JSONValue] = [:]

@@ -150,17 +150,18 @@ extension Outbox {
   }
 
   private func count(_ report: inout StartReport) async throws(StoreError) {
-    let row = try await database.read { db throws(StoreError) in
-      try db.queryOne(
+    let totals = try await database.read { db throws(StoreError) in
+      try db.query(
         """
-        SELECT (SELECT count(*) FROM outbox_event WHERE state = 0) AS events, count(*) AS pages,
-          coalesce(sum(bytes), 0) AS bytes FROM outbox_blob
+        SELECT sum(count) FILTER (WHERE kind = 'event' AND state = 0) AS events,
+          sum(count) FILTER (WHERE kind = 'blob') AS pages, sum(bytes) FILTER (WHERE kind = 'blob') AS bytes
+        FROM outbox_total
         """)
     }
-    report.pendingEvents = Int(row?["events"].integer ?? 0)
+    report.pendingEvents = Int(totals.first?["events"].integer ?? 0)
     state.withLock { state in
-      state.pageCount = Int(row?["pages"].integer ?? 0)
-      state.pageBytes = row?["bytes"].integer ?? 0
+      state.pageCount = Int(totals.first?["pages"].integer ?? 0)
+      state.pageBytes = totals.first?["bytes"].integer ?? 0
     }
   }
 

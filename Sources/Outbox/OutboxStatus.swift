@@ -116,8 +116,10 @@ extension Outbox {
   private func fill() async -> OutboxFill {
     let (bytes, count) = state.withLock { ($0.pageBytes, $0.pageCount) }
     let free = await pages.freeBytes() ?? .max
+    // Given up when the disk was full; there may be room for it again.
+    let hasReserve = database.hasReserve ? true : await database.restoreReserve()
     if bytes >= limits.pageBytes || count >= limits.pages || free < limits.keptFreeBytes
-      || !database.hasReserve
+      || !hasReserve
     {
       return .full
     }
@@ -154,19 +156,19 @@ extension Outbox {
     var delivered: [String: Int] = [:]
 
     init(_ db: Database) throws(StoreError) {
-      let events = try db.queryOne(
-        "SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM outbox_event WHERE state = 0")
-      let blobs = try db.queryOne(
-        "SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM outbox_blob WHERE state = 0")
-      pendingEvents = Int(events?["n"].integer ?? 0)
-      pendingBlobs = Int(blobs?["n"].integer ?? 0)
-      pendingBytes = (events?["bytes"].integer ?? 0) + (blobs?["bytes"].integer ?? 0)
-      quarantined = Int(
-        try db.queryOne(
-          """
-          SELECT (SELECT count(*) FROM outbox_event WHERE state = 2)
-            + (SELECT count(*) FROM outbox_blob WHERE state = 2) AS n
-          """)?["n"].integer ?? 0)
+      for row in try db.query("SELECT kind, state, count, bytes FROM outbox_total") {
+        let count = Int(try row.integer("count"))
+        switch (try row.text("kind"), try row.integer("state")) {
+        case ("event", 0):
+          pendingEvents = count
+          pendingBytes += try row.integer("bytes")
+        case ("blob", 0):
+          pendingBlobs = count
+          pendingBytes += try row.integer("bytes")
+        case (_, 2): quarantined += count
+        default: break
+        }
+      }
       oldest = try db.queryOne(
         "SELECT id FROM outbox_event WHERE state = 0 ORDER BY number LIMIT 1")?["id"].text
       for row in try db.query("SELECT type, count FROM outbox_delivered") {

@@ -5,7 +5,7 @@ import Posix
 /// files.
 actor PageDirectory {
   private nonisolated let worker = Worker(name: "pages")
-  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe worker.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { worker.executor }
 
   private let root: String
   private let key: SealingKey?

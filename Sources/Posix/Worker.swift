@@ -35,6 +35,9 @@ public final class Worker: SerialExecutor, Sendable {
     unsafe UnownedSerialExecutor(ordinary: self)
   }
 
+  /// For an actor's `unownedExecutor`. Safe as long as the actor holds the worker, as it has to.
+  @safe public var executor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
+
   /// Whether the caller runs on this worker's thread.
   public func isIsolatingCurrentContext() -> Bool? { queue.isCurrentThread }
 

@@ -88,7 +88,7 @@ actor TerminalAttachment: Attachment {
       let path = pair.path
       let held = DescriptorStream(try Files.open(path, .readingAndWriting))
       terminal = Terminal(controller: DescriptorStream(pair.controller), held: held)
-      try await SymbolicLink.make(link, to: path)
+      try Files.makeLink(link, to: path)
     } catch {
       await closeTerminal()
       throw .system(error)
@@ -124,18 +124,6 @@ actor TerminalAttachment: Attachment {
       }
       await group.next()
       group.cancelAll()
-    }
-  }
-}
-
-/// Names that lead to other paths.
-enum SymbolicLink {
-  /// Makes the link, or lets an existing one lead elsewhere.
-  static func make(_ link: String, to path: String) async throws(SystemError) {
-    let program = try ChildProcess.spawn("ln", arguments: ["-sfn", "--", path, link])
-    guard await program.wait(timeout: .seconds(10)) == .exited(0) else {
-      // Whatever ln had to say stands on standard error.
-      throw SystemError(call: "make the link \(link)", code: 5)
     }
   }
 }

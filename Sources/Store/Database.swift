@@ -39,6 +39,8 @@ import CSQLite
 
   deinit {
     finalizeStatements()
+    // A size limit would cut the log to nothing when the last connection goes.
+    unsafe sqlite3_exec(handle, "PRAGMA journal_size_limit = -1", nil, nil, nil)
     unsafe sqlite3_close_v2(handle)
   }
 

@@ -63,9 +63,13 @@ struct DatabaseFiles: Sendable {
   /// - Returns: whether there was one.
   func releaseReserve() -> Bool { (try? Files.unlink(reserve)) != nil }
 
-  /// Takes room on the disk, if there is none taken yet.
+  /// Takes room on the disk, if none is taken yet and there is as much again for others.
   /// - Returns: whether the reserve is in place, or none was asked for.
   func takeReserve(_ bytes: Int) -> Bool {
-    bytes == 0 || hasReserve || (try? Files.reserve(reserve, bytes: UInt64(bytes))) != nil
+    if bytes == 0 || hasReserve { return true }
+    guard let free = try? Files.freeSpace(Files.directory(of: path)), free.bytes >= UInt64(bytes) * 2 else {
+      return false
+    }
+    return (try? Files.reserve(reserve, bytes: UInt64(bytes))) != nil
   }
 }

@@ -137,13 +137,9 @@ public actor StateDatabase {
   /// - Returns: whether it is in place.
   public func restoreReserve() -> Bool { files.takeReserve(reserveBytes) }
 
-  /// Closes the database. The log keeps its size, as a full disk may be what the next start finds.
-  public func close() {
-    guard let database else { return }
-    // A size limit would cut the log to nothing when the last connection goes.
-    try? database.run("PRAGMA journal_size_limit = -1")
-    self.database = nil
-  }
+  /// Closes the database. The log (`…-wal`) stays, at its size, as a full disk may be what the next start finds; whoever puts
+  /// another file in the database's place has to remove it.
+  public func close() { database = nil }
 
   /// Reads the whole file and looks for damage, on a connection and thread of its own (about 15 s per GB).
   /// - Returns: SQLite's findings; empty if all is well.

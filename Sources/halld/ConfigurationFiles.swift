@@ -17,12 +17,22 @@ enum ConfigurationFiles {
     let (profiles, mistakes) = try self.profiles(in: directories)
     var errors = mistakes
     errors += configuration.check(profiles: profiles, drivers: Catalog.drivers)
-    for directory in configuration.profiles where !Files.exists(directory) {
-      // The administrator's directory may well not be there; the maker's has to be.
-      if directory == configuration.profiles.first { errors.append(missing(directory)) }
+    for path in neededFiles(configuration) where !Files.exists(path) {
+      let start = ConfPosition(file: path, line: 1, column: 1)
+      errors.append(
+        ConfError(
+          .contradiction(ConfExpected(english: "there is no \(path)", chinese: "“\(path)”不存在")),
+          at: configuration.place(of: path) ?? start))
     }
     if !errors.isEmpty { throw ConfErrors(errors) }
     return (configuration, profiles)
+  }
+
+  /// What a configuration names and cannot do without. Of the directories of profiles that is the maker's, the first: the
+  /// administrator's own may well not be there.
+  private static func neededFiles(_ configuration: Configuration) -> [String] {
+    (configuration.profiles.first.map { [$0] } ?? [])
+      + [configuration.keyFile, configuration.simulation].filter { !$0.isEmpty && $0 != "builtin" }
   }
 
   /// Profiles of these directories, later ones over earlier ones.
@@ -58,17 +68,13 @@ enum ConfigurationFiles {
     do throws(SystemError) {
       return try Files.read(path, limit: 4 << 20)
     } catch {
-      throw ConfErrors([missing(path, "\(error)")])
+      throw ConfErrors([
+        ConfError(
+          .contradiction(
+            ConfExpected(english: "the file cannot be read: \(error)", chinese: "无法读取文件：\(error)")),
+          at: ConfPosition(file: path, line: 1, column: 1))
+      ])
     }
-  }
-
-  private static func missing(_ path: String, _ why: String = "") -> ConfError {
-    ConfError(
-      .contradiction(
-        ConfExpected(
-          english: "the file cannot be read: \(why.isEmpty ? "it does not exist" : why)",
-          chinese: "无法读取文件：\(why.isEmpty ? "文件不存在" : why)")),
-      at: ConfPosition(file: path, line: 1, column: 1))
   }
 
   /// Prints mistakes, one a line, and returns the exit status.

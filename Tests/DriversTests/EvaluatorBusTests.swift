@@ -128,6 +128,33 @@ private let keys = ["keys": "1:5 0:4 2:3 3:2"]
     await evaluator.detach()
   }
 
+  @Test func `the same key pressed again after another key is a press of its own`() async throws {
+    let line = FakeLine()
+    let evaluator = try await attach(line, keys.merging(["repeat-window": "30 s"]) { $1 })
+    let pressed: [UInt8] = [1, 0, 1, 3, 0, 1]
+    for key in pressed {
+      line.deliver(EvaluatorBusFrame.rating(address: 1, key: key).encode())
+      #expect(await presses(1, of: evaluator).map(\.rawKey) == [Int(key)])
+    }
+    await evaluator.detach()
+  }
+
+  @Test func `the same key pressed again after another question is an answer to it`() async throws {
+    let line = FakeLine()
+    let evaluator = try await attach(line, keys.merging(["repeat-window": "300 ms"]) { $1 })
+    let frame = EvaluatorBusFrame.rating(address: 1, key: 1)
+    let question = EvaluatorBusCommand.startRating.frame(to: 1).encode()
+    for number in 1...3 {
+      try await evaluator.prompt()
+      #expect(line.writes.filter { $0 == question }.count == number)
+      line.deliver(frame.encode())
+      #expect(await presses(1, of: evaluator).map(\.rawKey) == [1])
+      // Its acknowledgement was lost: the device says it once more, and nobody takes that for another answer.
+      line.deliver(frame.encode())
+    }
+    await evaluator.detach()
+  }
+
   @Test func `several devices on one line are told apart`() async throws {
     let model = model { $0.addresses = [1, 2] }
     let evaluator = try await attach(model)

@@ -361,16 +361,51 @@ import WireJSON
     _ = try await outbox.append([rating()])
   }
 
-  @Test func `without its reserve the outbox takes ratings and, once there is room, pages again`()
-    async throws
-  {
+  @Test func `a reserve that was given up is taken again when there is room`() async throws {
     let station = try Station()
     let opened = try await station.open()
-    try Files.unlink(station.database + "-reserve")
-    #expect(await opened.outbox.status().fill == .full)
-    _ = try await opened.outbox.append([rating()])
-    _ = try await opened.outbox.storeBlob(page(1))
-    #expect(opened.database.hasReserve)
+    for look in [{ _ = await opened.outbox.status() }, { _ = try await opened.outbox.storeBlob(page(1)) }] {
+      try Files.unlink(station.database + "-reserve")
+      _ = try await opened.outbox.append([rating()])
+      #expect(!opened.database.hasReserve)
+      try await look()
+      #expect(opened.database.hasReserve)
+      #expect(await opened.outbox.status().fill == .normal)
+    }
+  }
+
+  @Test func `the counts are those of the rows, whatever became of them`() async throws {
+    let opened = try await Station().open()
+    let outbox = opened.outbox
+    for number in 0..<6 {
+      let blob = try await outbox.storeBlob(page(number, visit: number < 3 ? "v" : nil))
+      _ = try await outbox.append([pageEvent([blob.digest]), rating()])
+    }
+    let intake = ScriptedIntake { request in
+      guard case .events(let json) = request, let events = (try? JSON.parse(json))?.array else { return nil }
+      let ids = events.filter { $0["sequence"]?.string?.hasSuffix("2") == true }.compactMap {
+        $0["id"]?.string
+      }
+      let list = ids.map { #"{"id":"\#($0)","reason":""}"# }.joined(separator: ",")
+      return .success(IntakeReply(status: 200, body: Array(#"{"rejected":[\#(list)]}"#.utf8)))
+    }
+    try await forwarding(outbox, to: intake) { await outbox.drained() }
+    let ids = try await outbox.quarantine.list().map(\.id)
+    _ = try await outbox.quarantine.discard([ids[0]])
+    _ = try await outbox.quarantine.retry([ids[1]])
+    let (totals, rows) = try await opened.database.read { db throws(StoreError) in
+      (
+        try db.query(
+          "SELECT kind, state, count, bytes FROM outbox_total WHERE count > 0 ORDER BY kind, state"),
+        try db.query(
+          """
+          SELECT 'blob' AS kind, state, count(*), sum(bytes) FROM outbox_blob GROUP BY state
+          UNION ALL SELECT 'event', state, count(*), sum(bytes) FROM outbox_event GROUP BY state ORDER BY kind, state
+          """)
+      )
+    }
+    #expect(totals.map(\.values) == rows.map(\.values))
+    #expect(totals.count >= 2)
   }
 
   @Test func `what waits is told with its age`() async throws {

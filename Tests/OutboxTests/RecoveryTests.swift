@@ -59,6 +59,22 @@ import WireJSON
     #expect(intake.received.value.events.count == 3)
   }
 
+  @Test func `a page whose file holds another page is noticed`() async throws {
+    let opened = try await Station().open()
+    let outbox = opened.outbox
+    let blobs = [try await outbox.storeBlob(page(1)).digest, try await outbox.storeBlob(page(2)).digest]
+    _ = try await outbox.append(blobs.map { pageEvent([$0]) })
+    try await opened.database.write { db throws(StoreError) in
+      let files = try db.query("SELECT digest, file FROM outbox_blob")
+      try db.run("UPDATE outbox_blob SET file = ? WHERE digest = ?", [files[1]["file"], files[0]["digest"]])
+      try db.run("UPDATE outbox_blob SET file = ? WHERE digest = ?", [files[0]["file"], files[1]["digest"]])
+    }
+    let intake = ScriptedIntake()
+    try await forwarding(outbox, to: intake) { await outbox.drained() }
+    #expect(intake.received.value.pages.isEmpty)
+    #expect(await outbox.status().quarantined == 4)
+  }
+
   @Test func `a damaged row is set aside, and everything else is delivered`() async throws {
     for key in [nil, try SealingKey.generated()] {
       let station = try Station(key: key)
@@ -196,6 +212,9 @@ import WireJSON
     #expect(
       received.events.count + (try await again.outbox.quarantine.list()).count >= again.report.salvagedEvents)
     #expect(received.events.count > 300)
+    // The page has its event again.
+    #expect(again.report.recoveredPages.isEmpty)
+    #expect(received.pages == [blob.digest])
     // Each as it was, in its old epoch, in order.
     #expect(received.events.allSatisfy { $0["epoch"]?.string == opened.outbox.epoch })
     let ratings = received.events.filter { $0["type"] == "gov.hall.rating.v1" }

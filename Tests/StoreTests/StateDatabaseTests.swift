@@ -154,6 +154,19 @@ import Testing
     try await database.write { db throws(StoreError) in try db.run("INSERT INTO note (text) VALUES ('a')") }
   }
 
+  @Test func `a damaged file whose log still holds everything is healed by it`() async throws {
+    let first = try await open()
+    try await first.write { db throws(StoreError) in try db.run("INSERT INTO note (text) VALUES ('a')") }
+    await first.close()
+    var bytes = try Files.read(path, limit: 1 << 20)
+    for index in bytes.indices { bytes[index] = 0xA5 }
+    try write(bytes, to: path)
+    let second = try await open()
+    #expect(await second.opening == .opened)
+    let rows = try await second.read { db throws(StoreError) in try db.query("SELECT text FROM note") }
+    #expect(rows.count == 1)
+  }
+
   @Test func `a damaged page is found at start and the rows around it are salvaged`() async throws {
     let first = try await open()
     try await first.write { db throws(StoreError) in
@@ -191,6 +204,7 @@ import Testing
 
   @Test func `several damaged databases are all kept`() async throws {
     for _ in 0..<3 {
+      try? Files.unlink(path + "-wal")
       try write(Array("no database, but long enough to have a header".utf8), to: path)
       _ = try await open()
     }
@@ -216,6 +230,9 @@ import Testing
     await database.close()
     #expect(try Files.size(path + "-wal") > 100_000)
     #expect(try Files.size(path + "-reserve") == 65_536)
+    // And after one that was merely let go.
+    try await open().write { db throws(StoreError) in try db.run("INSERT INTO note (text) VALUES ('last')") }
+    #expect(try Files.size(path + "-wal") > 100_000)
   }
 
   @Test func `a database that was closed says so`() async throws {
@@ -225,6 +242,13 @@ import Testing
     await #expect(throws: StoreError.self) {
       try await database.read { db throws(StoreError) in try db.query("SELECT 1") }
     }
+  }
+
+  @Test func `a reserve that would take the last room is not taken`() async throws {
+    let free = try Int(clamping: Files.freeSpace(directory.path).bytes)
+    let database = try await StateDatabase.open(
+      path: path, components: [], reserveBytes: free / 2 + 1_000_000_000)
+    #expect(!database.hasReserve)
   }
 
   @Test func `on a full disk the reserve is given up, and erasing goes on`() async throws {

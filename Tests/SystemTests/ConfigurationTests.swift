@@ -87,10 +87,11 @@ import Testing
       profile("kind = printer\ndriver = sane\nmaker = m\nmodel = m\n[match]\ntransport = sane"),
       "profiles/mine.conf:4:10", "scanner"),
     Mistake("a missing file", [:], "hall.conf:1:1", "hall.conf"),
-    Mistake("a missing directory of profiles", hall("profiles = $D/nowhere"), "nowhere:1:1", "nowhere"),
+    Mistake("a missing directory of profiles", hall("profiles = $D/nowhere"), "hall.conf:6:12", "nowhere"),
     Mistake(
-      "a missing file of simulated devices", hall("[simulation]\nhall = $D/nowhere.conf"), "nowhere.conf:1:1",
+      "a missing file of simulated devices", hall("[simulation]\nhall = $D/nowhere.conf"), "hall.conf:7:8",
       "nowhere.conf"),
+    Mistake("a missing key file", hall("[outbox]\nkey-file = $D/key"), "hall.conf:7:12", "/key"),
     Mistake(
       "a wrong model among simulated devices",
       [
@@ -172,11 +173,9 @@ import Testing
     let directory = try TemporaryDirectory()
     let position = Position(in: directory)
     try position.write(outbox: "key-file = \(directory.path("key"))")
-    let missing = try await RunningProgram.run(Built.path("halld"), ["run", "--config", position.configurationFile])
-    #expect(missing.status != .exited(0) && missing.errors.contains(directory.path("key")))
     try Posix.Files.replaceDurable(directory.path("key"), bytes: [1, 2, 3], mode: 0o600)
     let short = try await RunningProgram.run(Built.path("halld"), ["run", "--config", position.configurationFile])
-    #expect(short.status != .exited(0) && short.errors.contains("32 bytes"))
-    #expect(!isCrashReport(missing.errors + short.errors))
+    #expect(short.status == .exited(1) && short.errors.contains(directory.path("key")))
+    #expect(short.errors.contains("32 bytes") && !isCrashReport(short.errors))
   }
 }

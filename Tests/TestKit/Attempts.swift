@@ -2,7 +2,7 @@ internal import Posix
 
 /// Asking again what cannot tell by itself that it has changed.
 public enum Attempts {
-  /// Asks, with a pause after each time, until there is an answer. This is the one place where tests wait for a clock.
+  /// Asks, with a pause after each time, until there is an answer. This file is the one place where tests wait for a clock.
   /// - Parameters:
   ///   - limit: how long to go on.
   ///   - what: what is waited for, for the message when it does not come.
@@ -19,5 +19,10 @@ public enum Attempts {
       waited += pause
       pause = min(pause * 2, .milliseconds(100))
     }
+  }
+
+  /// Lets time pass where time itself is what is tested, as before a crash at any moment.
+  public static func pause(_ duration: Duration) async throws {
+    guard await Poller.shared.sleep(for: duration) else { throw CancellationError() }
   }
 }
