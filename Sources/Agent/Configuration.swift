@@ -217,7 +217,10 @@ public struct Configuration: Sendable, Equatable {
           settings: settings, entries: section.entries, position: section.position))
     }
     if let section = document.section("simulation") { simulation = try section.value(Self.hallFileKey) }
-    let paths = [("agent", Self.profilesKey.name), ("outbox", Self.keyFileKey.name), ("simulation", Self.hallFileKey.name)]
+    let paths = [
+      ("agent", Self.profilesKey.name), ("outbox", Self.keyFileKey.name),
+      ("simulation", Self.hallFileKey.name),
+    ]
     for (name, key) in paths {
       for entry in document.section(name)?.entries ?? [] where entry.key == key {
         places[try entry.value.text()] = entry.value.position

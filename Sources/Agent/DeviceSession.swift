@@ -149,17 +149,18 @@ actor DeviceSession {
       var wait: Duration
       do throws(Fault) {
         let attached = try await attach()
-        guard !stopped else {
-          await attached.detach()
-          return
-        }
-        device = attached
         let report: DeviceReport
+        // Before it takes commands: a device answers one question at a time.
         do throws(Fault) {
           report = try await attached.check(.internal)
         } catch {
           report = DeviceReport(state: error.code.impliedState ?? .online, reason: error)
         }
+        guard !stopped else {
+          await attached.detach()
+          return
+        }
+        device = attached
         await apply(report)
         await serve(attached)
         wait = policy.lost(after: surroundings.time.now() - began)

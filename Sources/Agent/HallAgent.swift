@@ -136,7 +136,7 @@ public actor HallAgent {
     } catch {
       throw .state("\(error) \(error.advice)")
     }
-    let series = try await numberSeries(configuration.state, database, parts.log)
+    let series = try await numberSeries(configuration, database, parts.log)
     let outbox: Outbox
     let report: StartReport
     do throws(OutboxError) {
@@ -173,19 +173,32 @@ public actor HallAgent {
   /// The letter that goes into queue numbers after the database was lost: it is kept beside the database, because what it
   /// guards against is the loss of just that.
   private static func numberSeries(
-    _ state: String, _ database: StateDatabase, _ log: Log
+    _ configuration: Configuration, _ database: StateDatabase, _ log: Log
   ) async throws(AgentError) -> String {
-    let path = state + "/number-series"
+    let language = configuration.language
+    let path = configuration.state + "/number-series"
     var count = (try? Files.read(path, limit: 16)).flatMap { Int(String(decoding: $0, as: UTF8.self)) }
     let known = count != nil
     let opening = await database.opening
     switch opening {
     case .opened: break
-    case .created where known: count = (count ?? 0) + 1
+    case .created where known:
+      count = (count ?? 0) + 1
+      log(
+        .error, "store",
+        language.choose(
+          "数据库已丢失，未送达的事件随之丢失；开始新的 epoch，排队号码改用新的字母。",
+          "The database is gone, and with it the events that were not delivered; a new epoch begins, and queue numbers "
+            + "get another letter."))
     case .created: break
     case .replaced(let old, let reason):
       count = (count ?? 0) + 1
-      log(.error, "store", "the database was damaged (\(reason)) and moved to \(old); a new epoch begins")
+      log(
+        .error, "store",
+        language.choose(
+          "数据库已损坏（\(reason)），已移至 \(old)；开始新的 epoch，排队号码改用新的字母。",
+          "The database was damaged (\(reason)) and moved to \(old); a new epoch begins, and queue numbers get another "
+            + "letter."))
     }
     let value = count ?? 0
     if !known || opening != .opened {
@@ -209,7 +222,7 @@ public actor HallAgent {
       configuration.intakeUser.isEmpty ? nil : try? ProcessInfo.userID(named: configuration.intakeUser)
     let anybody = configuration.intakeUser.isEmpty
     let transport = HTTPIntakeTransport(target: target) { user in anybody || user == 0 || user == account }
-    return Forwarder(outbox: outbox, transport: transport)
+    return Forwarder(outbox: outbox, transport: transport, stopSeconds: 3)
   }
 
   private init(
@@ -241,6 +254,10 @@ public actor HallAgent {
   }
 
   private let events: SessionEvents
+  private let (failed, failure) = AsyncStream<Void>.makeStream()
+
+  /// Returns when the service can only be helped by a new start: its disk failed in the middle of a commit.
+  public func untilFailed() async { for await _ in failed { return } }
 
   private static func surroundings(
     _ parts: AgentParts, _ configuration: Configuration, _ profiles: ProfileSet, _ events: SessionEvents
@@ -263,7 +280,16 @@ public actor HallAgent {
       throw .state(error.detail)
     }
     let forwarder = forwarder
-    forwarding = Task { await forwarder.run() }
+    let failure = failure
+    let log = parts.log
+    forwarding = Task {
+      if case .storeFailed(let why) = await forwarder.run() {
+        log(
+          .error, "outbox",
+          "what the intake accepted could not be noted (\(why)); the service has to start anew")
+        failure.yield()
+      }
+    }
     let hub = facilities.hub
     let time = parts.time
     keepAlive = Task {
@@ -495,38 +521,26 @@ public actor HallAgent {
 
   // MARK: Stopping
 
-  /// Stops in order: no new commands, running ones end within the limit, devices are detached, what can be delivered is,
-  /// the database is closed. Says what it left.
+  /// Stops in order: no new commands, running ones end within the limit or are cut short, devices are detached, what is
+  /// being delivered is, the database is closed. Says what it left. At most 8 s longer than the limit.
   public func stop() async {
     guard !stopping else { return }
     stopping = true
     let limit = parts.configuration.stopTimeout
     parts.log(.notice, "agent", "stopping")
-    let requests = requests
-    let time = parts.time
-    let finished = await withTaskGroup(of: Bool.self) { group in
-      group.addTask {
-        await requests.stop()
-        return true
-      }
-      group.addTask {
-        _ = await time.sleep(for: limit)
-        return false
-      }
-      let first = await group.next() ?? false
-      group.cancelAll()
-      return first
-    }
-    if !finished {
+    let (requests, devices) = (requests, devices)
+    if !(await done(within: limit) { await requests.stop() }) {
       parts.log(
         .warning, "agent",
         "commands still running after \(limit): " + (await requests.runningIDs).joined(separator: ", "))
+      await requests.cutShort()
+      _ = await done(within: .seconds(1)) { await requests.stop() }
     }
     await facilities.hub.finish()
-    await server?.stop(grace: .seconds(2))
+    await server?.stop(grace: .seconds(1))
     keepAlive?.cancel()
     await visits.stop()
-    await devices.stop()
+    _ = await done(within: .seconds(2)) { await devices.stop() }
     forwarding?.cancel()
     await forwarding?.value
     let left = await facilities.outbox.status()
@@ -535,6 +549,26 @@ public actor HallAgent {
       .notice, "agent",
       "stopped; left for the next start: \(left.pendingEvents) events and \(left.pendingBlobs) pages")
     try? Files.unlink(parts.configuration.socket)
+  }
+
+  /// Whether the work was done in time. Work that does not heed its cancellation is left to itself: this returns all the
+  /// same.
+  private func done(within limit: Duration, _ work: @escaping @Sendable () async -> Void) async -> Bool {
+    let time = parts.time
+    let (ends, end) = AsyncStream.makeStream(of: Bool.self)
+    let working = Task {
+      await work()
+      end.yield(true)
+    }
+    let timer = Task { if await time.sleep(for: limit) { end.yield(false) } }
+    var isDone = false
+    for await first in ends {
+      isDone = first
+      break
+    }
+    working.cancel()
+    timer.cancel()
+    return isDone
   }
 }
 

@@ -165,11 +165,7 @@ actor RequestDesk {
     do throws(Problem) {
       completion = try await work(CommandContext(request: request, caller: caller, desk: self))
     } catch {
-      // A command that throws has had no effect: it leaves no row, and the caller may send the same id again when the
-      // cause is gone. One that was cancelled stays cancelled.
-      await withdraw(request.id, error)
-      await publish(
-        request.id, verb, role, error.code == FaultCode.commandCancelled.rawValue ? .cancelled : .failed)
+      await withdraw(request.id, verb, role, error)
       throw error
     }
     return try await conclude(
@@ -189,8 +185,10 @@ actor RequestDesk {
     return CommandAnswer(status: end.completion.status, body: end.completion.body)
   }
 
-  private func withdraw(_ id: String, _ error: Problem) async {
-    let cancelled = error.code == FaultCode.commandCancelled.rawValue
+  /// A command that throws has had no effect: it leaves no row, and the caller may send the same id again when the cause
+  /// is gone. One that somebody cancelled stays cancelled; one that the end of the service cut short does not.
+  private func withdraw(_ id: String, _ verb: Route, _ role: String?, _ error: Problem) async {
+    let cancelled = running[id]?.cancelled == true && !stopping
     _ = try? await facilities.commit { database throws(StoreError) in
       if cancelled {
         try database.run(
@@ -200,6 +198,7 @@ actor RequestDesk {
         try database.run("DELETE FROM request WHERE id = ?", [.text(id)])
       }
     }
+    await publish(id, verb, role, cancelled ? .cancelled : .failed)
   }
 
   private func settle(_ id: String, _ completion: Completion) async throws(Problem) {
@@ -377,6 +376,9 @@ actor RequestDesk {
       Task { await self.giveUp(id) }
     }
   }
+
+  /// Cancels whatever still runs: a scan ends with the pages it has; what must not be stopped half-way goes on.
+  func cutShort() { for entry in running.values { entry.task.cancel() } }
 
   private func giveUp(_ id: Int) { idle.removeValue(forKey: id)?.resume() }
 

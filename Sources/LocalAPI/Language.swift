@@ -27,8 +27,12 @@ public enum Language: String, Sendable, CaseIterable {
     return best?.language ?? standard
   }
 
-  /// The language of a POSIX locale name such as `zh_CN.UTF-8`; English for anything else than Chinese.
-  public init(locale: String?) { self = (locale ?? "").lowercased().hasPrefix("zh") ? .chinese : .english }
+  /// The language of the first of these POSIX locale names, such as `zh_CN.UTF-8`, that is set; an empty one is not
+  /// (locale(7)). English for anything else than Chinese.
+  public init(locales: String?...) {
+    let name = locales.lazy.compactMap(\.self).first { !$0.isEmpty } ?? ""
+    self = name.lowercased().hasPrefix("zh") ? .chinese : .english
+  }
 
   /// One of two wordings.
   public func choose(_ chinese: String, _ english: String) -> String { self == .chinese ? chinese : english }

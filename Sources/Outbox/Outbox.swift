@@ -189,7 +189,7 @@ public final class Outbox: Sendable {
   public func retain(
     _ digest: Digest, visit: String? = nil, owner: String, in db: Database
   ) throws(StoreError) {
-    try ensureRow(digest, in: db)
+    try ensureRow(digest, state: RowState.held, in: db)
     try claim(digest, Claim.agent, owner, in: db)
     if let visit { try claim(digest, Claim.visit, visit, in: db) }
   }
@@ -265,7 +265,8 @@ public final class Outbox: Sendable {
         SQLValue(draft.priority.rawValue), SQLValue(json.count), .blob(sealed),
       ])
     for digest in Set(draft.blobs) {
-      try ensureRow(digest, in: db)
+      try ensureRow(digest, state: RowState.waiting, in: db)
+      try db.run("UPDATE outbox_blob SET state = 0 WHERE digest = ? AND state = 3", [.blob(digest.bytes)])
       try claim(digest, Claim.event, id, in: db)
     }
     return EventRecord(id: id, sequence: sequence)
@@ -280,7 +281,7 @@ public final class Outbox: Sendable {
   }
 
   /// Makes sure that a page has its row, and that its open visits keep it.
-  private func ensureRow(_ digest: Digest, in db: Database) throws(StoreError) {
+  private func ensureRow(_ digest: Digest, state rowState: SQLValue, in db: Database) throws(StoreError) {
     let fresh = state.withLock { state -> FreshPage? in
       state.fresh[digest]?.isNamed = true
       return state.fresh[digest]
@@ -289,10 +290,11 @@ public final class Outbox: Sendable {
       // A row that was set aside gets the new, good file; any other has it already.
       try db.run(
         """
-        INSERT INTO outbox_blob (digest, file, bytes, media_type, state) VALUES (?1, ?2, ?3, ?4, 0)
-        ON CONFLICT DO UPDATE SET file = ?2, bytes = ?3, media_type = ?4, state = 0, attempts = 0, due = 0,
+        INSERT INTO outbox_blob (digest, file, bytes, media_type, state) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT DO UPDATE SET file = ?2, bytes = ?3, media_type = ?4, state = ?5, attempts = 0, due = 0,
           since = NULL, reason = NULL WHERE state = 2
-        """, [.blob(digest.bytes), .text(file), SQLValue(fresh.bytes), .text(fresh.mediaType)])
+        """,
+        [.blob(digest.bytes), .text(file), SQLValue(fresh.bytes), .text(fresh.mediaType), rowState])
     } else if try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ?", [.blob(digest.bytes)]) == nil {
       throw .constraint("page \(digest) was not stored, or longer than an hour ago")
     }

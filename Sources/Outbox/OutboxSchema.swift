@@ -29,7 +29,7 @@ extension Outbox {
         reason TEXT, words BLOB, body BLOB NOT NULL) STRICT;
       CREATE INDEX outbox_event_queue ON outbox_event (state, source, number);
 
-      -- state: 0 waiting, 1 accepted by the intake, 2 set aside.
+      -- state: 0 waiting, 1 accepted by the intake, 2 set aside, 3 held: no event has named it yet.
       CREATE TABLE outbox_blob (
         digest BLOB PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL, media_type TEXT NOT NULL,
         state INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0,
@@ -55,7 +55,8 @@ extension Outbox {
         kind TEXT NOT NULL, state INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
         PRIMARY KEY (kind, state)) STRICT, WITHOUT ROWID;
       INSERT INTO outbox_total VALUES
-        ('event', 0, 0, 0), ('event', 2, 0, 0), ('blob', 0, 0, 0), ('blob', 1, 0, 0), ('blob', 2, 0, 0);
+        ('event', 0, 0, 0), ('event', 2, 0, 0), ('blob', 0, 0, 0), ('blob', 1, 0, 0), ('blob', 2, 0, 0),
+        ('blob', 3, 0, 0);
       \(totals("event"))
       \(totals("blob"))
 
@@ -85,6 +86,7 @@ extension Outbox {
     static let waiting: SQLValue = 0
     static let accepted: SQLValue = 1
     static let aside: SQLValue = 2
+    static let held: SQLValue = 3
   }
 
   enum Claim {

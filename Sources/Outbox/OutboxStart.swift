@@ -177,7 +177,8 @@ extension Outbox {
     for row in rows {
       let file = try row.text("file")
       known.insert(file)
-      guard !present.contains(file), row["state"].integer == 0, let digest = Digest(try row.blob("digest"))
+      guard !present.contains(file), [0, 3].contains(row["state"].integer),
+        let digest = Digest(try row.blob("digest"))
       else {
         continue
       }

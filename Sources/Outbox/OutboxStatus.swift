@@ -50,7 +50,9 @@ public struct OutboxStatus: Sendable, Equatable {
   public var pendingEvents = 0
   /// Pages that the intake has not accepted, or whose event it has not.
   public var pendingBlobs = 0
-  /// Bytes of those events and pages.
+  /// Pages that are kept here and that no event has named yet.
+  public var heldBlobs = 0
+  /// Bytes of the events and pages that wait.
   public var pendingBytes: Int64 = 0
   /// When the oldest waiting event was put in (to the millisecond, in UTC).
   public var oldest: WallTime?
@@ -87,6 +89,7 @@ extension Outbox {
       let counts = try await database.read { db throws(StoreError) in try Counts(db) }
       status.pendingEvents = counts.pendingEvents
       status.pendingBlobs = counts.pendingBlobs
+      status.heldBlobs = counts.heldBlobs
       status.pendingBytes = counts.pendingBytes
       status.quarantined = counts.quarantined
       status.delivered = counts.delivered
@@ -150,6 +153,7 @@ extension Outbox {
   private struct Counts: Sendable {
     var pendingEvents = 0
     var pendingBlobs = 0
+    var heldBlobs = 0
     var pendingBytes: Int64 = 0
     var quarantined = 0
     var oldest: String?
@@ -165,12 +169,13 @@ extension Outbox {
         case ("blob", 0):
           pendingBlobs = count
           pendingBytes += try row.integer("bytes")
+        case ("blob", 3): heldBlobs = count
         case (_, 2): quarantined += count
         default: break
         }
       }
       oldest = try db.queryOne(
-        "SELECT id FROM outbox_event WHERE state = 0 ORDER BY number LIMIT 1")?["id"].text
+        "SELECT id FROM outbox_event NOT INDEXED WHERE state = 0 ORDER BY number LIMIT 1")?["id"].text
       for row in try db.query("SELECT type, count FROM outbox_delivered") {
         delivered[try row.text("type")] = Int(try row.integer("count"))
       }

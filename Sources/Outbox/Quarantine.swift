@@ -226,7 +226,16 @@ public struct Quarantine: Sendable {
   private static func discard(event id: String, in db: Database) throws(StoreError) -> QuarantineOutcome {
     try db.run("DELETE FROM outbox_event WHERE id = ? AND state = 2", [.text(id)])
     guard db.changes > 0 else { return .noSuchItem }
+    let pages = try db.query("SELECT digest FROM outbox_claim WHERE kind = 0 AND owner = ?", [.text(id)])
     try db.run("DELETE FROM outbox_claim WHERE kind = 0 AND owner = ?", [.text(id)])
+    for page in pages {
+      // Kept for another reason, it waits for nothing any more.
+      try db.run(
+        """
+        UPDATE outbox_blob SET state = 3 WHERE digest = ?1 AND state = 0
+          AND NOT EXISTS (SELECT 1 FROM outbox_claim WHERE digest = ?1 AND kind = 0)
+        """, [page["digest"]])
+    }
     return .done
   }
 

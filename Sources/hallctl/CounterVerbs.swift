@@ -13,11 +13,11 @@ enum TicketVerb {
       Option("waiting", value: "N", zh: "前面等待人数", en: "how many wait"),
     ], zh: "取号并打印", en: "issue a queue ticket"
   ) { session throws(VerbError) in
-    let role = try await session.device("ticket-dispenser")
     var body = session.members([("visit", "visit"), ("class", "class")])
     body["requestId"] = session.requestID
     body["service"] = .string(session.words[0])
     body["waitingAhead"] = try session.integer("waiting")
+    let role = try await session.device("ticket-dispenser")
     let ticket = try await session.call(
       .issueTicket, ["role": role], body: .object(body), timeout: .seconds(120))
     session.show(ticket) { ticket in
@@ -37,9 +37,9 @@ enum CallVerb {
     options: [Common.device, Common.request, Option("waiting", value: "N", zh: "等待人数", en: "how many wait")],
     zh: "在评价器上显示叫号", en: "show a called number on the evaluator"
   ) { session throws(VerbError) in
-    let role = try await session.device("evaluator")
     var body: [String: JSONValue] = ["requestId": session.requestID, "number": .string(session.words[0])]
     body["waiting"] = try session.integer("waiting")
+    let role = try await session.device("evaluator")
     session.show(try await session.call(.showCall, ["role": role], body: .object(body))) { _ in
       session.language.choose("已显示\n", "shown\n")
     }
@@ -62,7 +62,6 @@ enum ScanVerb {
       Option("name", value: "TEXT", zh: "材料名称", en: "what it is"),
     ], zh: "扫描材料", en: "scan pages into a material"
   ) { session throws(VerbError) in
-    let role = try await session.device("scanner")
     var body = session.members([
       ("visit", "visit"), ("material", "material"), ("source", "source"), ("colour", "colour"),
       ("name", "name"),
@@ -72,6 +71,7 @@ enum ScanVerb {
     if session.arguments.has("hold") { body["hold"] = true }
     body["resolution"] = try session.integer("resolution")
     body["maximumPages"] = try session.integer("pages")
+    let role = try await session.device("scanner")
     let result = try await session.call(.scan, ["role": role], body: .object(body), timeout: .seconds(1800))
     session.show(result) { MaterialVerb.text($0["material"] ?? .null, session) }
     if let fault = result["fault"] { throw .call(.problem(status: 409, fault)) }
@@ -207,11 +207,11 @@ enum RatingVerb {
       Option("timeout", value: "SECONDS", zh: "等待时间", en: "how long the citizen has"),
     ], zh: "请群众评价（只告知是否已评价）", en: "ask for a rating; tells only whether it was given"
   ) { session throws(VerbError) in
-    let role = try await session.device("evaluator")
     var body = session.members([("visit", "visit"), ("case", "case")])
     body["requestId"] = session.requestID
     body["serviceNumber"] = try session.integer("service") ?? 1
     body["timeoutSeconds"] = try session.integer("timeout")
+    let role = try await session.device("evaluator")
     let value = try await session.call(
       .askRating, ["role": role], body: .object(body), timeout: .seconds(660))
     session.show(value) { value in

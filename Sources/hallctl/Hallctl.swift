@@ -22,7 +22,7 @@ struct Hallctl {
 
   private static func run(_ words: [String]) async -> Int32 {
     let language = Language(
-      locale: Environment["LC_ALL"] ?? Environment["LC_MESSAGES"] ?? Environment["LANG"])
+      locales: Environment["LC_ALL"], Environment["LC_MESSAGES"], Environment["LANG"])
     let chinese = language == .chinese
     // Options of the program may stand before or after the verb; those of the verb are known once it is.
     let verb = Verb.find(words)
@@ -51,7 +51,8 @@ struct Hallctl {
       guard rest.count >= needed.count else { throw UsageError(.missingWord(needed[rest.count])) }
       let session = Session(
         client: AgentClient(
-          socket: arguments["socket"] ?? Environment["HALL_SOCKET"] ?? "/run/hall-agent/agent.sock",
+          socket: absolute(
+            arguments["socket"] ?? Environment["HALL_SOCKET"] ?? "/run/hall-agent/agent.sock"),
           language: language),
         language: language, json: arguments.has("json"), words: rest, arguments: arguments)
       do throws(VerbError) {
@@ -64,6 +65,12 @@ struct Hallctl {
       StandardStreams.writeError("hallctl: \(error.sentence(chinese: chinese))\n" + Usage.text(language))
       return ExitCode.usage
     }
+  }
+
+  // libcups knows a socket from a host's name by its first character.
+  private static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let here = try? Files.realPath(".") else { return path }
+    return here + "/" + path
   }
 
   private static func report(_ error: VerbError, _ session: Session) throws(UsageError) -> Int32 {

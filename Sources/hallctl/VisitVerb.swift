@@ -86,10 +86,10 @@ enum CardVerb {
       Option("reveal", zh: "显示证件号码全文", en: "show the number in full"),
     ], zh: "读取身份证（号码默认打码）", en: "read an ID card; the number is masked unless --reveal"
   ) { session throws(VerbError) in
-    let role = try await session.device("id-card-reader")
     var body = session.members([("visit", "visit")])
     body["requestId"] = session.requestID
     body["timeoutSeconds"] = try session.integer("timeout")
+    let role = try await session.device("id-card-reader")
     if !session.json {
       StandardStreams.writeError(session.language.choose("请将证件放在读卡区…\n", "Put the card on the reader …\n"))
     }

@@ -52,6 +52,8 @@ struct DemoHall: Sendable {
     for (role, kind) in roles {
       let address = await simulation.hall.address(of: role) ?? .simulated(name: role)
       text += "[device \(role)]\nkind = \(kind.rawValue)\nport = \(address)\nsimulated = yes\n"
+      // A terminal does not tell what is behind it.
+      if kind == .ticketDispenser { text += "profile = escpos-simulated\n" }
     }
     let configuration = try Configuration.read(Array(text.utf8), file: "demo")
     let (profiles, mistakes) = try ConfigurationFiles.profiles(in: ConfigurationFiles.shippedProfiles)

@@ -3,11 +3,13 @@ import Codecs
 import Console
 import Devices
 import Drivers
+import Glibc
 import Intake
 import LinuxChannels
 import LocalAPI
 import Posix
 import Simulation
+import Synchronization
 import WireJSON
 
 /// `halld demo`: a simulated hall, a receiving intake and one citizen's visit.
@@ -63,6 +65,19 @@ enum DemoVerb {
   ) async throws -> Int32 {
     let say: @Sendable (String) -> Void = { line in if !json { StandardStreams.writeOut(line + "\n") } }
     let signals = Signals.stream([Signals.terminate, Signals.interrupt])
+    let playing = Mutex(true)
+    let (ends, end) = AsyncStream<Void>.makeStream()
+    let listening = Task {
+      for await _ in signals {
+        if playing.withLock({ $0 }) {
+          // In the middle of the visit there is nothing to finish: everything is in this directory.
+          _ = Files.removeTree(directory)
+          exit(130)
+        }
+        end.yield()
+      }
+    }
+    defer { listening.cancel() }
     say(
       language.choose(
         "模拟大厅：取号、读证、扫描、打印、评价，全部送达收件服务并核对",
@@ -122,7 +137,8 @@ enum DemoVerb {
             curl --unix-socket $HALL_SOCKET http://localhost/v1/devices
           Ctrl-C ends it.
           """))
-      for await _ in signals { break }
+      playing.withLock { $0 = false }
+      for await _ in ends { break }
     }
     await client.close()
     await agent.stop()

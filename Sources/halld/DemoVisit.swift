@@ -173,30 +173,31 @@ struct DemoVisit: Sendable {
 
   private mutating func rate(_ visit: String) async throws(DemoFailure) {
     let press = simulate
-    // A connection of its own: a stream keeps its client to itself.
-    let client = watcher
-    // The citizen presses when the evaluator asks, which the agent's own event stream tells.
-    let citizen = Task { () -> Bool in
-      guard let events = try? await client.events() else { return false }
+    // The citizen presses when the evaluator asks, which the agent's event stream tells: it is there before the question
+    // is, on a connection of its own, as a stream keeps its client to itself.
+    let events: ClientStream
+    do throws(AgentCallError) {
+      events = try await watcher.events()
+    } catch {
+      throw refused(error)
+    }
+    let citizen = Task {
       var text = ""
       do {
         for try await piece in events.pieces {
           text += String(decoding: piece, as: UTF8.self)
           if text.contains("\"step\":\"rating\"") { break }
         }
-      } catch { return false }
-      do {
         try await press("evaluator", "press 5")
-        return true
-      } catch { return false }
+      } catch { return }
     }
+    defer { citizen.cancel() }
     let answer = try await call(
       .askRating, ["role": "evaluator"],
       body: [
         "requestId": "demo-rating", "serviceNumber": 1, "serviceName": "居住证申领", "phase": "accepting",
         "timeoutSeconds": 30,
       ], timeout: .seconds(60))
-    _ = await citizen.value
     count("rating")
     let outcome = answer["outcome"]?.string ?? ""
     done(

@@ -18,7 +18,7 @@ struct Halld {
   }
 
   static let language = Language(
-    locale: Environment["LC_ALL"] ?? Environment["LC_MESSAGES"] ?? Environment["LANG"])
+    locales: Environment["LC_ALL"], Environment["LC_MESSAGES"], Environment["LANG"])
 
   private static func run(_ arguments: [String]) async -> Int32 {
     let verbs: [String: ([String]) async throws(UsageError) -> Int32] = [

@@ -67,13 +67,26 @@ enum RunVerb {
     do throws(AgentError) {
       let agent = try await HallAgent.start(
         parts(configuration, profiles, simulation: simulation, log: log, reread: reread))
-      for await signal in signals {
-        guard signal == Signals.hangup else { break }
-        _ = try? await agent.reload()
+      let (ends, end) = AsyncStream<Int32>.makeStream()
+      let failing = Task {
+        await agent.untilFailed()
+        if !Task.isCancelled { end.yield(ExitCode.failed) }
       }
+      let listening = Task {
+        for await signal in signals {
+          if signal == Signals.hangup { _ = try? await agent.reload() } else { end.yield(ExitCode.ok) }
+        }
+      }
+      var status = ExitCode.ok
+      for await code in ends {
+        status = code
+        break
+      }
+      failing.cancel()
+      listening.cancel()
       await agent.stop()
       await simulation?.stop()
-      return ExitCode.ok
+      return status
     } catch {
       StandardStreams.writeError("halld: " + error.sentence(language) + "\n")
       await simulation?.stop()

@@ -33,6 +33,33 @@ import Testing
     await session.stop()
   }
 
+  /// Answers its first question when a test lets it.
+  private final class SlowDispenser: ScriptedDevice, TicketDispenser {
+    let own = ScriptedNotices()
+    let asked = Gate()
+    let gate = Gate()
+    func check(_ level: HealthLevel) async throws(Fault) -> DeviceReport {
+      asked.open()
+      await gate.wait()
+      return DeviceReport(state: .online)
+    }
+    func print(_ face: TicketFace, begun: @escaping @Sendable () async -> Bool) async -> EffectOutcome { .done }
+  }
+
+  @Test func `a device takes no command before it has answered how it is`() async throws {
+    let device = SlowDispenser()
+    let bench = Bench(kind: .ticketDispenser) { () throws(Fault) in device }
+    let session = bench.session(role: "dispenser", lines: Lines())
+    await session.start()
+    await device.asked.wait()
+    let refused = await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }
+    #expect(refused?.code == .deviceAbsent)
+    device.gate.open()
+    await bench.states.wait { $0.last == .online }
+    #expect(try await session.perform("tickets") { (_) throws(Fault) in 7 } == 7)
+    await session.stop()
+  }
+
   @Test func `commands to one device run one after the other`() async throws {
     let bench = Bench(kind: .ticketDispenser) { () throws(Fault) in ScriptedDispenser() }
     let session = bench.session(role: "dispenser", lines: Lines())

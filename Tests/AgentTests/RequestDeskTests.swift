@@ -351,6 +351,38 @@ import WireJSON
     #expect(try await ticket.value.body == ["number": "A001"])
   }
 
+  @Test func `what a stop cuts short before its effect may be sent again to the next run`() async throws {
+    let office = try await Office()
+    let desk = RequestDesk(office.facilities)
+    let inside = Gate()
+    let id = request()
+    let waiting = Task {
+      await problem { () throws(Problem) in
+        try await desk.perform(.readCard, role: "idcard", request: id, caller: clerk) { _ throws(Problem) in
+          inside.open()
+          await Gate().wait()
+          throw Problem(Fault(.commandCancelled))
+        }
+      }
+    }
+    await inside.wait()
+    await desk.stop()
+    #expect(await waiting.value?.code == FaultCode.commandCancelled.rawValue)
+    let next = RequestDesk(office.facilities)
+    _ = try await next.recover()
+    #expect(try await perform(next, id, verb: .readCard, role: "idcard").body == ["number": "A001"])
+  }
+
+  @Test func `a line that breaks off while a device is asked cancels nothing for good`() async throws {
+    let office = try await Office()
+    let desk = RequestDesk(office.facilities)
+    let refused = await problem { () throws(Problem) in
+      try await perform(desk) { _ throws(Problem) in throw Problem(Fault(.commandCancelled, "DLE EOT 1")) }
+    }
+    #expect(refused?.code == FaultCode.commandCancelled.rawValue)
+    #expect(try await perform(desk).body == ["number": "A001"])
+  }
+
   @Test func `a stop that may not wait any longer returns`() async throws {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)

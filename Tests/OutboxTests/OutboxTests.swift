@@ -275,6 +275,8 @@ import WireJSON
       await second.drained()
     }
     #expect(intake.received.value.pages.isEmpty)
+    #expect(await second.status().pendingBlobs == 0)
+    #expect(await second.status().heldBlobs == 1)
     try await again.database.write { db throws(StoreError) in
       try second.release(blob.digest, owner: "material-1", in: db)
     }
@@ -283,6 +285,43 @@ import WireJSON
     try await again.database.write { db throws(StoreError) in try second.visitClosed("v", in: db) }
     try await second.sweep()
     #expect(try station.pageFiles().isEmpty)
+  }
+
+  @Test func `a held page is sent when an event names it, and stays as long as it is held`() async throws {
+    let station = try Station()
+    let opened = try await station.open()
+    let outbox = opened.outbox
+    let blob = try await outbox.storeBlob(page(1))
+    try await opened.database.write { db throws(StoreError) in
+      try outbox.retain(blob.digest, owner: "material-1", in: db)
+    }
+    _ = try await outbox.append([pageEvent([blob.digest])])
+    #expect(await outbox.status().pendingBlobs == 1)
+    #expect(await outbox.status().heldBlobs == 0)
+    let intake = ScriptedIntake()
+    try await forwarding(outbox, to: intake) { await outbox.drained() }
+    #expect(intake.received.value.pages == [blob.digest])
+    #expect(try await outbox.readBlob(blob.digest) == page(1).bytes)
+    try await opened.database.write { db throws(StoreError) in
+      try outbox.release(blob.digest, owner: "material-1", in: db)
+    }
+    try await outbox.sweep()
+    #expect(try station.pageFiles().isEmpty)
+  }
+
+  @Test func `a held page whose event was discarded is held as before`() async throws {
+    let opened = try await Station().open()
+    let outbox = opened.outbox
+    let blob = try await outbox.storeBlob(page(1))
+    try await opened.database.write { db throws(StoreError) in
+      try outbox.retain(blob.digest, owner: "material-1", in: db)
+    }
+    let record = try #require(await outbox.append([pageEvent([blob.digest])]).first)
+    try await outbox.setAside(events: [1: .damaged])
+    #expect(try await outbox.quarantine.discard([record.id]) == [record.id: .done])
+    #expect(await outbox.status().pendingBlobs == 0)
+    #expect(await outbox.status().heldBlobs == 1)
+    #expect(try await outbox.readBlob(blob.digest) == page(1).bytes)
   }
 
   @Test func `a page that is stored again just before it would be erased stays`() async throws {

@@ -151,7 +151,23 @@ struct KillTests {
     let files = try TemporaryDirectory()
     let intake = PythonIntake(in: files)
     try await intake.start()
-    let devices = try await SimulatedDevices(in: files)
+    // A scanner keeps the job of a client that died until it has had enough: these here lose patience quickly.
+    let hall = """
+      [hall]
+      speed = instant
+      [device idcard]
+      model = id-card-reader
+      [device dispenser]
+      model = ticket-dispenser
+      [device scanner]
+      model = escl-scanner
+      job-timeout = 1 s
+      [device evaluator]
+      model = evaluator
+      [device printer]
+      model = printer
+      """
+    let devices = try await SimulatedDevices(in: files, hall: hall)
     let position = Position(in: files)
     // Citizens come so quickly one after the other that the standard window for repeated frames would slow them down.
     try position.write(

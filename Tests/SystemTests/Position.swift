@@ -146,6 +146,21 @@ final class Position: Sendable {
     return answer
   }
 
+  /// The bytes of an answer that is not JSON.
+  private func raw(_ route: Route, _ parameters: [String: String] = [:]) async throws -> [UInt8] {
+    let client = AgentClient(socket: socket, language: .english)
+    let bytes = try await client.raw(route, parameters)
+    await client.close()
+    return bytes
+  }
+
+  /// A page's image.
+  func page(_ material: String, _ page: String) async throws -> [UInt8] {
+    try await raw(.readPage, ["material": material, "page": page])
+  }
+
+  func metrics() async throws -> [UInt8] { try await raw(.metrics) }
+
   private static let problem = Shape.object([
     .required("type", .text(max: 200), ""), .required("status", .integer(400...599), ""),
     .required("code", .text(max: 64), ""), .required("title", .text(max: 400), ""),
@@ -198,8 +213,13 @@ final class Position: Sendable {
   /// The agent's events from now on, until ``EventFeed`` goes.
   func events() async throws -> EventFeed { try await EventFeed(socket) }
 
-  /// All bytes of all files of the state directory.
-  func everythingStored() throws -> [(path: String, bytes: [UInt8])] { try Self.files(under: state) }
+  /// All bytes of all files of the state directory, save the room that is kept free for a full disk.
+  func everythingStored() throws -> [(path: String, bytes: [UInt8])] {
+    try Self.files(under: state).filter { file in
+      if file.path.hasSuffix("-reserve") { return file.bytes.contains { $0 != 0 } }
+      return true
+    }
+  }
 
   static func files(under directory: String) throws -> [(path: String, bytes: [UInt8])] {
     var found: [(path: String, bytes: [UInt8])] = []

@@ -47,7 +47,9 @@ struct RealInputTests {
         try devices.records(of: "evaluator", "prompt").count >= asked ? true : nil
       }
       try await devices.apply("press \(level)", to: "evaluator")
-      #expect(try await answer["outcome"] == "rated")
+      let rated = try await answer
+      let device = try devices.records(of: "evaluator")
+      #expect(rated["outcome"] == "rated", "\(number): \(rated); \(device)")
       levels.update { $0.append(level) }
     }
 

@@ -1,0 +1,129 @@
+import LocalAPI
+import Posix
+import TestKit
+import Testing
+import WireJSON
+
+/// What a start finds after something worse than a crash.
+@Suite(.timeLimit(.minutes(2)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct RecoveryTests {
+  private func number(_ position: Position, _ request: String) async throws -> String? {
+    try await position.call(
+      .issueTicket, ["role": "dispenser"], body: ["requestId": .string(request), "service": "A"])["number"]?.string
+  }
+
+  @Test func `when the database is lost numbers go on under another letter and events under another epoch`() async throws {
+    let files = try TemporaryDirectory()
+    let intake = PythonIntake(in: files)
+    try await intake.start()
+    let devices = try await SimulatedDevices(in: files)
+    let position = Position(in: files)
+    try position.write(try devices.section("dispenser"))
+    try await position.start()
+    try await position.ready("dispenser")
+    #expect(try await number(position, "t-1") == "A001")
+    #expect(try await number(position, "t-2") == "A002")
+    try await position.delivered()
+    try await position.kill()
+    for name in try Files.list(position.state) where name.hasPrefix("hall.db") {
+      try Files.unlink(position.state + "/" + name)
+    }
+    let program = try await position.start()
+    try await position.ready("dispenser")
+    #expect(program.count("The database is gone") == 1)
+    #expect(try await number(position, "t-3") == "AR001")
+    try await position.delivered()
+    try await position.stop()
+
+    // The same once more, by damage this time.
+    let database = position.state + "/hall.db"
+    var bytes = try Files.read(database, limit: 1 << 28)
+    for index in 0..<min(bytes.count, 4096) { bytes[index] = UInt8(truncatingIfNeeded: index &* 31) }
+    try Files.replaceDurable(database, bytes: bytes, mode: 0o600)
+    for name in ["-wal", "-shm"] where Files.exists(database + name) { try Files.unlink(database + name) }
+    let repaired = try await position.start()
+    try await position.ready("dispenser")
+    #expect(repaired.count("The database was damaged") == 1)
+    #expect(try await number(position, "t-4") == "AS001")
+    try await position.delivered()
+    #expect(try await position.stop() == .exited(0))
+
+    #expect(try intake.violations() == [])
+    let tickets = try intake.events("ticket")
+    #expect(tickets.compactMap { $0["data"]?["number"]?.string } == ["A001", "A002", "AR001", "AS001"])
+    #expect(Set(tickets.compactMap { $0["epoch"]?.string }).count == 3)
+    let printed = try devices.records(of: "dispenser", "ticket").compactMap { $0["qr"] }
+    #expect(Set(printed).count == 4)
+  }
+
+  @Test func `a ticket that a crash caught in mid-print is unknown, and a person settles it`() async throws {
+    let files = try TemporaryDirectory()
+    let intake = PythonIntake(in: files)
+    try await intake.start()
+    let devices = try await SimulatedDevices(in: files)
+    let position = Position(in: files)
+    try position.write(try devices.section("dispenser"))
+    try await position.start()
+    try await position.ready("dispenser")
+    // The printer says nothing of the ticket's end for as long as it stalls.
+    try await devices.apply("echo off", to: "dispenser")
+    let caller = Task { try? await number(position, "t-1") }
+    _ = try await Attempts.until("the paper is cut") {
+      try devices.records(of: "dispenser", "ticket").isEmpty ? nil : true
+    }
+    try await position.kill()
+    _ = await caller.value
+    try await devices.apply("echo on", to: "dispenser")
+    let program = try await position.start()
+    try await position.ready("dispenser")
+    #expect(program.count("ticket A001: it is not known whether it was printed") == 1)
+
+    let answer = try await position.call(
+      .issueTicket, ["role": "dispenser"], body: ["requestId": "t-1", "service": "A"])
+    #expect(answer["number"] == "A001" && answer["printed"] == "unknown")
+    let list = try await RunningProgram.run(
+      Built.path("hallctl"), ["--socket", position.socket, "request", "list", "--state", "unknown"])
+    #expect(list.status == .exited(0) && list.output.contains("t-1"))
+    let settled = try await RunningProgram.run(
+      Built.path("hallctl"), ["--socket", position.socket, "request", "settle", "t-1", "confirmed"])
+    #expect(settled.status == .exited(0))
+    #expect(try await position.call(.showRequest, ["requestId": "t-1"])["resolution"] == "confirmed")
+    try await position.delivered()
+    let told = try intake.events("ticket").compactMap { $0["data"] }
+    #expect(told.map { $0["printed"] } == ["unknown", "yes"])
+    #expect(told.last?["resolution"] == "confirmed")
+    #expect(try devices.records(of: "dispenser", "ticket").count == 1)
+    #expect(try intake.violations() == [])
+  }
+
+  @Test func `what waits is delivered after any number of starts, when the intake comes at last`() async throws {
+    let files = try TemporaryDirectory()
+    let intake = PythonIntake(in: files)
+    let devices = try await SimulatedDevices(in: files)
+    let position = Position(in: files)
+    try position.write(try devices.section("dispenser"), try devices.section("scanner"))
+    for number in 1...3 {
+      try await position.start()
+      try await position.ready("dispenser", "scanner")
+      #expect(try await self.number(position, "t-\(number)") == "A00\(number)")
+      try await devices.apply("feeder empty; load 1 pages", to: "scanner")
+      try await position.call(.scan, ["role": "scanner"], body: ["requestId": .string("s-\(number)")])
+      let status = try await position.call(.outboxStatus)
+      #expect(status["intake"] == "trouble" && (status["pendingEvents"]?.integer ?? 0) >= Int64(2 * number))
+      try await position.kill()
+    }
+    try await position.start()
+    try await intake.start()
+    try await position.delivered()
+    #expect(try intake.events("ticket").compactMap { $0["data"]?["number"]?.string } == ["A001", "A002", "A003"])
+    #expect(try intake.events("material.page").count == 3)
+    let (violations, gaps) = (try intake.violations(), try intake.gaps())
+    #expect(violations == [] && gaps == [])
+    // When the visit closes too, the pages are gone from here.
+    let visit = try await position.call(.listVisits)["visits"]?[0]?["visit"]?.string ?? ""
+    try await position.call(.closeVisit, ["visit": visit])
+    try await position.delivered()
+    _ = try await Attempts.until("the pages are erased") {
+      try position.everythingStored().contains { $0.path.contains("/pages/") } ? nil : true
+    }
+  }
+}
