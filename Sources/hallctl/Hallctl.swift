@@ -47,7 +47,7 @@ struct Hallctl {
       guard rest.count <= verb.parameters.count else {
         throw UsageError(.superfluousWord(rest[verb.parameters.count]))
       }
-      let needed = verb.parameters.filter { !$0.hasPrefix("[") }
+      let needed = verb.parameters.prefix { !$0.hasPrefix("[") }
       guard rest.count >= needed.count else { throw UsageError(.missingWord(needed[rest.count])) }
       let session = Session(
         client: AgentClient(

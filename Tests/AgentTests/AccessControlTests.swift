@@ -37,16 +37,21 @@ import Testing
     #expect(try await role(access, user: 4000, group: 4000).get() == .counter)
     #expect(try await role(access, user: 4000, group: technician).get() == .technician)
     #expect(try await role(access, user: 4000, group: 4000, groups: [9, technician]).get() == .technician)
-    #expect(try await role(access, user: 4000, group: technician, groups: [administrator]).get() == .administrator)
+    #expect(
+      try await role(access, user: 4000, group: technician, groups: [administrator]).get() == .administrator)
     #expect(try await role(access, user: 0, group: 0).get() == .administrator)
     #expect(try await role(access, user: ProcessInfo.userID, group: 4000).get() == .administrator)
   }
 
-  @Test func `a refusal names the role that is needed and is logged once for a user and a route`() async throws {
+  @Test func `a refusal names the role that is needed and is logged once for a user and a route`()
+    async throws
+  {
     let access = try access()
     for _ in 1...5 {
       let refused = await role(access, user: 4000, group: 4000, route: .reload)
-      #expect(throws: Problem(.forbidden, "needs the role technician; uid 4000 has counter")) { try refused.get() }
+      #expect(throws: Problem(.forbidden, "needs the role technician; uid 4000 has counter")) {
+        try refused.get()
+      }
     }
     #expect(lines.containing("uid 4000 (counter) was refused reload: needs technician").count == 1)
     _ = await role(access, user: 4000, group: 4000, route: .listOutbox)

@@ -13,7 +13,9 @@ import Testing
         })
   }
 
-  @Test func `a device that was in service for a while is tried again at once, a flapping one less and less often`() {
+  @Test
+  func `a device that was in service for a while is tried again at once, a flapping one less and less often`()
+  {
     var policy = AttachPolicy()
     #expect(policy.lost(after: .seconds(3600)) == .milliseconds(200))
     #expect(policy.lost(after: .seconds(3)) == .milliseconds(400))

@@ -44,7 +44,8 @@ import WireJSON
     let card = try IDCard(
       kind: .residencePermit,
       fields: [
-        .name: "样例港人", .sex: "1", .birth: "19900101", .idNumber: "810000199001010019", .passNumber: "H00000000",
+        .name: "样例港人", .sex: "1", .birth: "19900101", .idNumber: "810000199001010019",
+        .passNumber: "H00000000",
         .issueCount: "01", .validFrom: "20200101", .validTo: "20250101",
       ].mapValues { IDCardString($0) })
     let value = json(card)
@@ -66,8 +67,9 @@ import WireJSON
   }
 
   @Test func `a wrong check digit and disagreements are said, not corrected`() throws {
-    let number = json(try citizen([.idNumber: "110105194912310021", .birth: "19500101", .sex: "1"]))["fields"]?[
-      "idNumber"]
+    let number = json(try citizen([.idNumber: "110105194912310021", .birth: "19500101", .sex: "1"]))[
+      "fields"]?[
+        "idNumber"]
     #expect(
       number == ["value": "110105194912310021", "checkDigit": "wrong", "birth": "differs", "sex": "differs"])
   }

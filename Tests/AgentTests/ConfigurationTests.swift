@@ -96,7 +96,8 @@ import Testing
     #expect(configuration.keyFile == "/tmp/key" && configuration.dayStarts == 4)
     #expect(configuration.services == [QueueService(id: "A", name: "综合受理", prefix: "A", windows: "01-08")])
     let slot = try #require(configuration.slots.first)
-    #expect(slot.role == "dispenser" && slot.kind == .ticketDispenser && slot.port == .tty(path: "/dev/ttyS1"))
+    #expect(
+      slot.role == "dispenser" && slot.kind == .ticketDispenser && slot.port == .tty(path: "/dev/ttyS1"))
     #expect(slot.profile == "escpos-generic-80" && slot.simulated && slot.settings == ["columns": "42"])
     #expect(configuration.simulation == "/tmp/hall.conf")
   }
@@ -108,7 +109,9 @@ import Testing
     #expect(try read(text + "sane:test:0").slots.first?.simulated == false)
   }
 
-  @Test func `slots are equal when nothing about the device has changed, wherever they stand in the file`() throws {
+  @Test func `slots are equal when nothing about the device has changed, wherever they stand in the file`()
+    throws
+  {
     let head = "[agent]\nhall = h\nposition = p\n"
     let device = "[device a]\nkind = scanner\nport = sane:test:0\n"
     let one = try read(head + device).slots
@@ -131,10 +134,17 @@ import Testing
     ("[agent]\nhall = h\nposition = p\n[intake]\nforward = ratings", "hall.conf:5:11", "rating"),
     ("[agent]\nhall = h\nposition = p\n[queue]\nday-starts = 24", "hall.conf:5:14", "23"),
     ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scaner\nport = sane:x", "hall.conf:5:8", "scanner"),
-    ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = usb:1", "hall.conf:6:8", "sane:NAME"),
-    ("[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = http://10.0.0.1:80/eSCL", "hall.conf:6:8", "127.0.0.1"),
+    (
+      "[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = usb:1", "hall.conf:6:8",
+      "sane:NAME"
+    ),
+    (
+      "[agent]\nhall = h\nposition = p\n[device x]\nkind = scanner\nport = http://10.0.0.1:80/eSCL",
+      "hall.conf:6:8", "127.0.0.1"
+    ),
     ("[agent]\nhall = h\nposition = p\n[agent]\nhall = h", "hall.conf:4:1", "line 1"),
-    ("hall = h", "hall.conf:1:1", ""), ("[agent\nhall = h", "hall.conf:1:", ""), ("", "hall.conf:1:1", "agent"),
+    ("hall = h", "hall.conf:1:1", ""), ("[agent\nhall = h", "hall.conf:1:", ""),
+    ("", "hall.conf:1:1", "agent"),
   ])
   func `a mistake is told with its place and the right word`(text: String, place: String, word: String) {
     let found = mistakes(text).map(\.description)
@@ -156,18 +166,29 @@ import Testing
     ("kind = scanner\nport = sane:test:0\nprofile = sane-tst", "hall.conf:7:11", "sane-test"),
     ("kind = scanner\nport = sane:test:0\nprofile = sdt-serial", "hall.conf:7:11", "a profile for a scanner"),
     ("kind = scanner\nport = tty:/dev/ttyS1\nprofile = sane-test", "hall.conf:6:8", "sane"),
-    ("kind = scanner\nport = sane:test:0\nprofile = sane-test\nmode-gray = Gray", "hall.conf:8:1", "mode-grey"),
-    ("kind = id-card-reader\nport = tty:/dev/ttyS1\nprofile = sdt-serial\nbaud = 12345", "hall.conf:8:8", "115200"),
+    (
+      "kind = scanner\nport = sane:test:0\nprofile = sane-test\nmode-gray = Gray", "hall.conf:8:1",
+      "mode-grey"
+    ),
+    (
+      "kind = id-card-reader\nport = tty:/dev/ttyS1\nprofile = sdt-serial\nbaud = 12345", "hall.conf:8:8",
+      "115200"
+    ),
     ("kind = id-card-reader\nport = tty:/dev/ttyS1\nboud = 9600", "hall.conf:7:1", "baud"),
     ("kind = scanner\nport = cups:Receipt\nmode-grey = Gray", "hall.conf:7:1", ""),
   ])
-  func `a device that cannot work is told before the start`(device: String, place: String, word: String) throws {
+  func `a device that cannot work is told before the start`(device: String, place: String, word: String)
+    throws
+  {
     let configuration = try read("[agent]\nhall = h\nposition = p\n[device x]\n" + device)
-    let found = configuration.check(profiles: try shippedProfiles(), drivers: Catalog.drivers).map(\.description)
+    let found = configuration.check(profiles: try shippedProfiles(), drivers: Catalog.drivers).map(
+      \.description)
     #expect(found.count == 1 && found[0].hasPrefix(place) && found[0].contains(word), "\(found)")
   }
 
-  @Test(arguments: ["扫描仪", "a b", "a/b", ".."]) func `a role is a word that fits into a path`(role: String) throws {
+  @Test(arguments: ["扫描仪", "a b", "a/b", ".."]) func `a role is a word that fits into a path`(role: String)
+    throws
+  {
     let configuration = try read(
       "[agent]\nhall = h\nposition = p\n[device \(role)]\nkind = scanner\nport = sane:test:0")
     #expect(configuration.check(profiles: try shippedProfiles(), drivers: Catalog.drivers).count == 1)
@@ -175,7 +196,9 @@ import Testing
 
   @Test func `what a reload cannot take over is told from what it can`() throws {
     let base = try read("[agent]\nhall = h\nposition = p")
-    #expect(!(try read("[agent]\nhall = h\nposition = p\nhall-name = x\nlanguage = en").differsBeyondReload(from: base)))
+    #expect(
+      !(try read("[agent]\nhall = h\nposition = p\nhall-name = x\nlanguage = en").differsBeyondReload(
+        from: base)))
     for line in ["socket = /tmp/x", "state = /tmp/x", "socket-group = x"] {
       #expect(try read("[agent]\nhall = h\nposition = p\n" + line).differsBeyondReload(from: base), "\(line)")
     }

@@ -24,9 +24,10 @@ import Testing
     await session.start()
     await bench.states.wait { $0.last == .online }
     #expect(try await session.perform("tickets") { (_) throws(Fault) in 7 } == 7)
-    #expect(await fault { () throws(Fault) in
-      try await session.perform("tickets") { (_) throws(Fault) in throw Fault(.cutterFailed) }
-    }?.code == .cutterFailed)
+    #expect(
+      await fault { () throws(Fault) in
+        try await session.perform("tickets") { (_) throws(Fault) in throw Fault(.cutterFailed) }
+      }?.code == .cutterFailed)
     let view = await session.current
     #expect(view.counters == ["tickets": 1, "ticketsFailed": 1])
     #expect(view.identity?.serial == "0001" && view.profile == "scripted")
@@ -43,7 +44,9 @@ import Testing
       await gate.wait()
       return DeviceReport(state: .online)
     }
-    func print(_ face: TicketFace, begun: @escaping @Sendable () async -> Bool) async -> EffectOutcome { .done }
+    func print(_ face: TicketFace, begun: @escaping @Sendable () async -> Bool) async -> EffectOutcome {
+      .done
+    }
   }
 
   @Test func `a device takes no command before it has answered how it is`() async throws {
@@ -52,7 +55,9 @@ import Testing
     let session = bench.session(role: "dispenser", lines: Lines())
     await session.start()
     await device.asked.wait()
-    let refused = await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }
+    let refused = await fault { () throws(Fault) in
+      try await session.perform("tickets") { (_) throws(Fault) in }
+    }
     #expect(refused?.code == .deviceAbsent)
     device.gate.open()
     await bench.states.wait { $0.last == .online }
@@ -93,16 +98,21 @@ import Testing
     await bench.states.wait { $0.last == .online }
     await session.setLocked(true)
     await session.setLocked(true)
-    #expect(await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
-      == .deviceLocked)
+    #expect(
+      await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
+        == .deviceLocked)
     #expect(await session.current.report.state == .online)
     await session.setLocked(false)
-    #expect(await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } } == nil)
+    #expect(
+      await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } } == nil
+    )
     #expect(lines.containing("taken out of service").count == 1)
     await session.stop()
   }
 
-  @Test func `a lost device says so once, refuses meanwhile, and is back when it is plugged in again`() async throws {
+  @Test func `a lost device says so once, refuses meanwhile, and is back when it is plugged in again`()
+    async throws
+  {
     let present = Mutex(true)
     let first = ScriptedDispenser()
     let second = ScriptedDispenser()
@@ -121,8 +131,9 @@ import Testing
     present.withLock { $0 = false }
     first.own.say.yield(.lost(Fault(.deviceGone, "hung up")))
     await bench.states.wait { $0.last == .noDevice }
-    #expect(await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
-      != nil)
+    #expect(
+      await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
+        != nil)
     present.withLock { $0 = true }
     bench.bus.plug()
     await bench.states.wait { $0.last == .online }
@@ -167,8 +178,9 @@ import Testing
     await session.start()
     await bench.states.wait { $0.last == .online }
     await session.stop()
-    #expect(await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
-      == .deviceGone)
+    #expect(
+      await fault { () throws(Fault) in try await session.perform("tickets") { (_) throws(Fault) in } }?.code
+        == .deviceGone)
   }
 }
 
@@ -181,7 +193,9 @@ import Testing
     return slot
   }
 
-  @Test func `slots that did not change are not touched, the others are added, removed or attached anew`() async throws {
+  @Test func `slots that did not change are not touched, the others are added, removed or attached anew`()
+    async throws
+  {
     let bench = Bench(kind: .ticketDispenser) { () throws(Fault) in ScriptedDispenser() }
     let table = DeviceTable(bench.surroundings(Lines()) { _ in })
     #expect(await table.apply([slot("one"), slot("two"), slot("three")]) == ["one", "two", "three"])
@@ -193,8 +207,9 @@ import Testing
     #expect(try await table.session("one") === kept)
     #expect(try await table.session("two") !== moved)
     #expect(await table.views().map(\.slot.role) == ["four", "two", "one"])
-    #expect(await problem { () throws(Problem) in try await table.session("three") }?.detail
-      == "no device has the role 'three'; there are: four, two, one")
+    #expect(
+      await problem { () throws(Problem) in try await table.session("three") }?.detail
+        == "no device has the role 'three'; there are: four, two, one")
     await table.stop()
   }
 

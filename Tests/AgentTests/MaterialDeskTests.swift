@@ -19,7 +19,8 @@ import WireJSON
         facts: ["cases": [["case": "C-1"]]], touched: 0)
       self.visit = visit
       office = try await Office()
-      desk = MaterialDesk(facilities: office.facilities, visits: { $0 == visit.id ? visit : nil }, view: { _ in nil })
+      desk = MaterialDesk(
+        facilities: office.facilities, visits: { $0 == visit.id ? visit : nil }, view: { _ in nil })
     }
 
     func scan(
@@ -66,9 +67,11 @@ import WireJSON
     #expect(events.compactMap { $0["data"]?["blob"]?.string } == [hex(3), hex(1)])
     #expect(
       events.last?["data"]?["pages"] == [
-        ["page": .string(pages[2]), "blob": .string(hex(3))], ["page": .string(pages[0]), "blob": .string(hex(1))],
+        ["page": .string(pages[2]), "blob": .string(hex(3))],
+        ["page": .string(pages[0]), "blob": .string(hex(1))],
       ])
-    #expect(!events.contains { $0["type"] == "gov.hall.material.page.withdrawn.v1" }, "the intake never had it")
+    #expect(
+      !events.contains { $0["type"] == "gov.hall.material.page.withdrawn.v1" }, "the intake never had it")
   }
 
   @Test func `a page that was told is withdrawn, and may be replaced`() async throws {
@@ -82,7 +85,9 @@ import WireJSON
     #expect(second["material"]?["pages"]?.array?.count == 2)
     let events = await counter.office.delivered()
     #expect(
-      events.compactMap { $0["type"]?.string?.split(separator: ".").dropFirst(2).dropLast().joined(separator: ".") }
+      events.compactMap {
+        $0["type"]?.string?.split(separator: ".").dropFirst(2).dropLast().joined(separator: ".")
+      }
         == ["material.page", "material.page", "material.page.withdrawn", "material.page"])
     #expect(events[2]["data"]?["page"]?.string == blurred && events[2]["data"]?["reason"] == "blurred")
     #expect(events[3]["data"]?["replaces"]?.string == blurred)
@@ -137,7 +142,8 @@ import WireJSON
     #expect(closed?.code == "material.closed")
   }
 
-  @Test func `what is open when the visit closes is told as abandoned, without its held pages`() async throws {
+  @Test func `what is open when the visit closes is told as abandoned, without its held pages`() async throws
+  {
     let counter = try await Counter()
     _ = try await counter.scan("s-1", ScriptedScanner([page(1)]), ["hold": true])
     await counter.desk.close(visit: counter.visit.id)

@@ -22,7 +22,8 @@ import Testing
       listeners: 1)
     let lines = text.split(separator: "\n")
     for line in [
-      #"hall_agent_info{version="1.0"} 1"#, #"hall_device_online{role="dispenser",kind="ticket-dispenser"} 1"#,
+      #"hall_agent_info{version="1.0"} 1"#,
+      #"hall_device_online{role="dispenser",kind="ticket-dispenser"} 1"#,
       #"hall_device_online{role="dispenser-2",kind="ticket-dispenser"} 0"#,
       #"hall_device_commands_total{role="dispenser",verb="tickets"} 2"#, "hall_outbox_pending_events 3",
       #"hall_outbox_delivered_total{type="gov.hall.rating.v1"} 4"#,

@@ -46,7 +46,8 @@ import WireJSON
     }
 
     /// Asks, and presses when the device has asked the citizen.
-    func rate(_ id: String, _ level: Int, _ members: [String: JSONValue] = [:]) async throws -> CommandAnswer {
+    func rate(_ id: String, _ level: Int, _ members: [String: JSONValue] = [:]) async throws -> CommandAnswer
+    {
       let asked = evaluator.prompts.value
       async let answer = ask(id, members)
       await evaluator.prompts.wait { $0 > asked }
@@ -59,11 +60,13 @@ import WireJSON
     let position = try await Position()
     let answer = try await position.rate("r-1", level, ["itemCode": "I-1", "phase": "accepting"])
     #expect(answer.body["outcome"] == "rated" && answer.body["visit"]?.string == position.visit.id)
-    #expect(answer.body.object?.keys.sorted() == ["outcome", "rating", "visit"], "the counter learns no level")
+    #expect(
+      answer.body.object?.keys.sorted() == ["outcome", "rating", "visit"], "the counter learns no level")
     #expect(Route.askRating.specification.answer?.problems(in: answer.body) == [])
     #expect(position.evaluator.acknowledged.value == 1)
     let event = try #require(await position.office.delivered("rating").first)
-    #expect(event["level"]?.integer == Int64(level) && event["outcome"] == "rated" && event["channel"] == "key")
+    #expect(
+      event["level"]?.integer == Int64(level) && event["outcome"] == "rated" && event["channel"] == "key")
     #expect(event["rating"] == answer.body["rating"] && event["requestId"] == "r-1")
     #expect(event["staffNumber"] == "S1" && event["window"] == "07" && event["itemCode"] == "I-1")
     #expect(event["serviceNumber"] == 1 && event["confirmed"] == true)
@@ -87,7 +90,9 @@ import WireJSON
     #expect(event["outcome"] == "timeout" && event["level"] == .null && event["ratedAt"] == nil)
   }
 
-  @Test func `a service to a visit is rated once, another service and another case by themselves`() async throws {
+  @Test func `a service to a visit is rated once, another service and another case by themselves`()
+    async throws
+  {
     let position = try await Position()
     _ = try await position.rate("r-1", 5)
     let again = await problem { () throws(Problem) in try await position.ask("r-2") }

@@ -68,9 +68,13 @@ import WireJSON
       return .done(["number": "A007"])
     }
     let id = request()
-    let first = Task { try await desk.perform(.issueTicket, role: "d", request: id, caller: clerk, work: work) }
+    let first = Task {
+      try await desk.perform(.issueTicket, role: "d", request: id, caller: clerk, work: work)
+    }
     await inside.wait()
-    let second = Task { try await desk.perform(.issueTicket, role: "d", request: id, caller: clerk, work: work) }
+    let second = Task {
+      try await desk.perform(.issueTicket, role: "d", request: id, caller: clerk, work: work)
+    }
     #expect(try await desk.show("r-1", .english)["state"] == "running")
     gate.open()
     #expect(try await first.value.body == ["number": "A007"])
@@ -95,7 +99,9 @@ import WireJSON
 
   // MARK: Refusals
 
-  @Test func `a refusal before any effect leaves nothing behind, and the same id may be sent again`() async throws {
+  @Test func `a refusal before any effect leaves nothing behind, and the same id may be sent again`()
+    async throws
+  {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
     let refused = await problem { () throws(Problem) in
@@ -106,7 +112,9 @@ import WireJSON
     #expect(try await perform(desk).body == ["number": "A001"])
   }
 
-  @Test func `an effect that was announced and did not happen may be tried again with the same id`() async throws {
+  @Test func `an effect that was announced and did not happen may be tried again with the same id`()
+    async throws
+  {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
     let refused = await problem { () throws(Problem) in
@@ -119,7 +127,8 @@ import WireJSON
     #expect(try await perform(desk).body == ["number": "A001"])
   }
 
-  @Test func `an effect whose answer could not be stored is not repeated, its answer is stored when there is room`()
+  @Test
+  func `an effect whose answer could not be stored is not repeated, its answer is stored when there is room`()
     async throws
   {
     let office = try await Office()
@@ -145,7 +154,9 @@ import WireJSON
     #expect(await state("r-1", office) == "begun")
     // Were it to crash now, the next start would settle it as unknown.
     #expect(try await RequestDesk(office.facilities).recover().map(\.id) == ["r-1"])
-    let other = await problem { () throws(Problem) in try await perform(desk, request("r-1", ["service": "B"])) }
+    let other = await problem { () throws(Problem) in
+      try await perform(desk, request("r-1", ["service": "B"]))
+    }
     #expect(other?.code == ProblemCode.mismatch.rawValue)
     isFull.update { $0 = false }
     let ends = await withTaskGroup(of: Problem?.self) { group in
@@ -162,7 +173,8 @@ import WireJSON
 
   // MARK: Crashes
 
-  @Test func `after a crash a command without effect is forgotten and one with a possible effect is handed over`()
+  @Test
+  func `after a crash a command without effect is forgotten and one with a possible effect is handed over`()
     async throws
   {
     let office = try await Office()
@@ -194,7 +206,8 @@ import WireJSON
     #expect(interrupted.map(\.id) == ["begun"])
     #expect(interrupted.first?.verb == .issueTicket && interrupted.first?.role == "dispenser")
     #expect(await state("accepted", office) == nil)
-    await next.settleRecovered("begun", Completion(state: .unknown, status: 201, body: ["printed": "unknown"]))
+    await next.settleRecovered(
+      "begun", Completion(state: .unknown, status: 201, body: ["printed": "unknown"]))
     let answer = try await perform(next, two)
     #expect(answer.status == 201 && answer.body == ["printed": "unknown"])
     never.open()
@@ -251,7 +264,9 @@ import WireJSON
     try await desk.cancel("r-1")
     #expect(await read.value?.code == FaultCode.commandCancelled.rawValue)
     #expect(try await desk.show("r-1", .english)["state"] == "cancelled")
-    let again = await problem { () throws(Problem) in try await perform(desk, id, verb: .readCard, role: "idcard") }
+    let again = await problem { () throws(Problem) in
+      try await perform(desk, id, verb: .readCard, role: "idcard")
+    }
     #expect(again?.code == FaultCode.commandCancelled.rawValue)
   }
 
@@ -269,15 +284,18 @@ import WireJSON
       }
     }
     await inside.wait()
-    #expect(await problem { () throws(Problem) in try await desk.cancel("r-1") }?.code == "request.notCancellable")
+    #expect(
+      await problem { () throws(Problem) in try await desk.cancel("r-1") }?.code == "request.notCancellable")
     gate.open()
     #expect(try await ticket.value.body == ["number": "A001"])
-    #expect(await problem { () throws(Problem) in try await desk.cancel("r-1") }?.code == "request.notCancellable")
+    #expect(
+      await problem { () throws(Problem) in try await desk.cancel("r-1") }?.code == "request.notCancellable")
     #expect(await problem { () throws(Problem) in try await desk.cancel("r-2") }?.code == "resource.notFound")
   }
 
   @Test(arguments: [(Route.readCard, true), (.scan, false), (.issueTicket, false)])
-  func `a caller that goes away cancels a card read and nothing else`(verb: Route, cancels: Bool) async throws {
+  func `a caller that goes away cancels a card read and nothing else`(verb: Route, cancels: Bool) async throws
+  {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
     let (inside, gate) = (Gate(), Gate())

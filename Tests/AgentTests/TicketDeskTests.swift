@@ -14,7 +14,9 @@ import WireJSON
     _ office: Office, _ session: DeviceSession, _ id: String, _ members: [String: JSONValue] = [:],
     series: String = "", visit: Visit? = nil
   ) async throws(Problem) -> CommandAnswer {
-    let body = members.merging(["requestId": .string(id), "service": members["service"] ?? "A"]) { _, new in new }
+    let body = members.merging(["requestId": .string(id), "service": members["service"] ?? "A"]) { _, new in
+      new
+    }
     return try await RequestDesk(office.facilities).perform(
       .issueTicket, role: "dispenser", request: CommandRequest(.object(body)), caller: clerk
     ) { context throws(Problem) in
@@ -66,7 +68,9 @@ import WireJSON
     #expect(try await issue(office, session, "t-2", series: "R").body["number"] == "AR001")
   }
 
-  @Test func `a service that is not configured is refused, with those that are, and takes no number`() async throws {
+  @Test func `a service that is not configured is refused, with those that are, and takes no number`()
+    async throws
+  {
     let office = try await Office()
     let session = await office.session(ScriptedDispenser())
     let refused = await problem { () throws(Problem) in
@@ -78,7 +82,9 @@ import WireJSON
 
   // MARK: Printing
 
-  @Test func `a ticket is printed with number, service, check code and day, and told to the intake`() async throws {
+  @Test func `a ticket is printed with number, service, check code and day, and told to the intake`()
+    async throws
+  {
     let office = try await Office()
     let dispenser = ScriptedDispenser()
     let session = await office.session(dispenser)
@@ -122,7 +128,9 @@ import WireJSON
       return .notDone(Fault(.deviceSilent))
     }
     let session = await office.session(dispenser)
-    #expect(await problem { () throws(Problem) in try await issue(office, session, "t-1") }?.code == "device.silent")
+    #expect(
+      await problem { () throws(Problem) in try await issue(office, session, "t-1") }?.code == "device.silent"
+    )
     dispenser.follow { await $0() ? .done : .notDone(Fault(.notStored)) }
     let answer = try await issue(office, session, "t-1").body
     #expect(answer["number"] == "A001" && answer["printed"] == "yes")

@@ -41,7 +41,9 @@ import WireJSON
     #expect(events.first?["subject"] == nil)
   }
 
-  @Test func `closing a visit completes what is open in it, and closing it again gives the same`() async throws {
+  @Test func `closing a visit completes what is open in it, and closing it again gives the same`()
+    async throws
+  {
     let office = try await Office()
     let closed = Mutex<[String]>([])
     let desk = VisitDesk(office.facilities) { id in closed.withLock { $0.append(id) } }
@@ -52,12 +54,14 @@ import WireJSON
     #expect(closed.withLock { $0 } == [visit.id])
     #expect(await desk.activeID == nil)
     #expect(await states(office) == ["opened", "closed"])
-    #expect(await problem { () throws(Problem) in try await desk.visit(for: visit.id) }?.code == "visit.closed")
+    #expect(
+      await problem { () throws(Problem) in try await desk.visit(for: visit.id) }?.code == "visit.closed")
     let changed = await problem { () throws(Problem) in
       try await desk.change(visit.id, state: "active", facts: [:])
     }
     #expect(changed?.code == "visit.closed")
-    #expect(await problem { () throws(Problem) in try await desk.show("nobody") }?.code == "resource.notFound")
+    #expect(
+      await problem { () throws(Problem) in try await desk.show("nobody") }?.code == "resource.notFound")
   }
 
   @Test func `a command without a visit takes the active one, or opens one that says so`() async throws {
@@ -69,7 +73,9 @@ import WireJSON
     #expect(try await desk.visit(for: nil)?.id == implicit.id)
   }
 
-  @Test func `the same request opens the same visit, even if a crash came between its two commits`() async throws {
+  @Test func `the same request opens the same visit, even if a crash came between its two commits`()
+    async throws
+  {
     let office = try await Office()
     let id = Visit.id(for: "r-1")
     #expect(id == Visit.id(for: "r-1") && id != Visit.id(for: "r-2"))

@@ -12,7 +12,8 @@ import WireJSON
     let document = OpenAPIDocument.make(version: "v1")
     if Environment["HALL_RECORD"] == "1" {
       try Files.replaceDurable(
-        Repository.root + "/" + Self.path, bytes: Array((try Self.text(document, "") + "\n").utf8), mode: 0o644)
+        Repository.root + "/" + Self.path, bytes: Array((try Self.text(document, "") + "\n").utf8),
+        mode: 0o644)
     }
     let kept = try JSON.parse(Array(try Repository.text(Self.path).utf8))
     #expect(kept == document, "record it anew: HALL_RECORD=1 swift test --filter OpenAPIFileTests")

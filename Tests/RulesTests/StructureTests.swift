@@ -89,7 +89,8 @@ import Testing
 
   /// Traps that nothing from outside can reach, each with its reason.
   static let traps: [String: String] = [
-    "Sources/Crypto/SHA256.swift": "GnuTLS hashes memory: it fails only when there is none left, and a wrong digest would lose pages"
+    "Sources/Crypto/SHA256.swift":
+      "GnuTLS hashes memory: it fails only when there is none left, and a wrong digest would lose pages"
   ]
 
   @Test func `nothing that comes from outside can trap the program`() throws {

@@ -18,10 +18,13 @@ struct AccessTests {
   private func curl(
     _ position: Position, groups: String?, _ options: String..., path: String
   ) async throws -> (exit: Posix.ExitStatus, status: Int, body: JSONValue, errors: String) {
-    let identity = ["--reuid", "4711", "--regid", "4711"] + (groups.map { ["--groups", $0] } ?? ["--clear-groups"])
+    let identity =
+      ["--reuid", "4711", "--regid", "4711"] + (groups.map { ["--groups", $0] } ?? ["--clear-groups"])
     let result = try await RunningProgram.run(
       "setpriv",
-      identity + ["curl", "--silent", "--show-error", "--unix-socket", position.socket, "-w", "\n%{http_code}"]
+      identity + [
+        "curl", "--silent", "--show-error", "--unix-socket", position.socket, "-w", "\n%{http_code}",
+      ]
         + options + ["http://localhost" + path])
     let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
     let body = try? JSON.parse(Array(lines.dropLast().joined(separator: "\n").utf8))
@@ -57,14 +60,17 @@ struct AccessTests {
     }
   }
 
-  @Test func `a member does the counter's work, a technician's verb is refused and logged once`() async throws {
+  @Test func `a member does the counter's work, a technician's verb is refused and logged once`() async throws
+  {
     let (position, devices) = try await start()
     let ticket = try await curl(
-      position, groups: Self.member, "-d", #"{"requestId":"t-1","service":"A"}"#, path: "/v1/devices/dispenser/tickets")
+      position, groups: Self.member, "-d", #"{"requestId":"t-1","service":"A"}"#,
+      path: "/v1/devices/dispenser/tickets")
     #expect(ticket.status == 201)
     for _ in 1...3 {
       let refused = try await curl(
-        position, groups: Self.member, "-X", "PATCH", "-d", #"{"admin":"locked"}"#, path: "/v1/devices/dispenser")
+        position, groups: Self.member, "-X", "PATCH", "-d", #"{"admin":"locked"}"#,
+        path: "/v1/devices/dispenser")
       #expect(refused.status == 403 && refused.body["code"] == "access.forbidden")
       #expect(refused.body["actor"] == "administrator")
       #expect(refused.body["detail"] == "needs the role technician; uid 4711 has counter")
@@ -72,22 +78,26 @@ struct AccessTests {
     #expect(try position.running.count("uid 4711 (counter) was refused changeDevice") == 1)
     #expect(try await position.call(.showDevice, ["role": "dispenser"])["admin"] == "unlocked")
     let external = try await curl(
-      position, groups: Self.member, "-d", #"{"level":"external"}"#, path: "/v1/devices/dispenser/health-checks")
+      position, groups: Self.member, "-d", #"{"level":"external"}"#,
+      path: "/v1/devices/dispenser/health-checks")
     #expect(external.status == 403)
     let harmless = try await curl(
-      position, groups: Self.member, "-d", #"{"level":"internal"}"#, path: "/v1/devices/dispenser/health-checks")
+      position, groups: Self.member, "-d", #"{"level":"internal"}"#,
+      path: "/v1/devices/dispenser/health-checks")
     #expect(harmless.status == 200)
     #expect(try devices.records(of: "dispenser", "ticket").count == 1)
   }
 
-  @Test func `a technician locks a device, which is audited, and hands out nothing of citizens`() async throws {
+  @Test func `a technician locks a device, which is audited, and hands out nothing of citizens`() async throws
+  {
     let (position, _) = try await start()
     let groups = Self.member + "," + Self.technician
     let locked = try await curl(
       position, groups: groups, "-X", "PATCH", "-d", #"{"admin":"locked"}"#, path: "/v1/devices/dispenser")
     #expect(locked.status == 200 && locked.body["admin"] == "locked")
     let ticket = try await curl(
-      position, groups: groups, "-d", #"{"requestId":"t-1","service":"A"}"#, path: "/v1/devices/dispenser/tickets")
+      position, groups: groups, "-d", #"{"requestId":"t-1","service":"A"}"#,
+      path: "/v1/devices/dispenser/tickets")
     #expect(ticket.status == 503 && ticket.body["code"] == "device.locked")
     let audit = String(decoding: try Files.read(position.state + "/audit.log", limit: 1 << 20), as: UTF8.self)
     #expect(audit.contains("uid=4711\ttechnician\tdevice dispenser locked"))

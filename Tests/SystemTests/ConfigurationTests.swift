@@ -12,7 +12,8 @@ import Testing
     func write(_ name: String, _ text: String) throws {
       let path = directory.path(name)
       try Posix.Files.makeDirectory(Posix.Files.directory(of: path), mode: 0o755, parents: true)
-      let filled = text.split(separator: "$D", omittingEmptySubsequences: false).joined(separator: directory.path)
+      let filled = text.split(separator: "$D", omittingEmptySubsequences: false).joined(
+        separator: directory.path)
       try Posix.Files.replaceDurable(path, bytes: Array(filled.utf8), mode: 0o644)
     }
   }
@@ -52,15 +53,18 @@ import Testing
     Mistake("a value without its unit", hall("stop-timeout = 20"), "hall.conf:6:16", "20"),
     Mistake("a missing key", ["hall.conf": "[agent]\nhall = h\n"], "hall.conf:1:1", "position"),
     Mistake(
-      "an unknown kind", hall("[device d]\nkind = scaner\nport = sane:x"), "hall.conf:7:8", "scaner", "scanner"),
+      "an unknown kind", hall("[device d]\nkind = scaner\nport = sane:x"), "hall.conf:7:8", "scaner",
+      "scanner"),
     Mistake(
-      "a port of no form", hall("[device d]\nkind = scanner\nport = /dev/ttyS1"), "hall.conf:8:8", "tty:/dev/"),
+      "a port of no form", hall("[device d]\nkind = scanner\nport = /dev/ttyS1"), "hall.conf:8:8", "tty:/dev/"
+    ),
     Mistake(
       "an unknown profile", hall("[device d]\nkind = scanner\nport = sane:x\nprofile = sane-tset"),
       "hall.conf:9:11", "sane-tset", "sane-test"),
     Mistake(
       "an unknown setting of a driver",
-      hall("[device d]\nkind = scanner\nport = sane:x\nprofile = sane-test\nmode-color = Color"), "hall.conf:10:1",
+      hall("[device d]\nkind = scanner\nport = sane:x\nprofile = sane-test\nmode-color = Color"),
+      "hall.conf:10:1",
       "mode-color", "mode-colour"),
     Mistake(
       "a driver that cannot use the port",
@@ -80,7 +84,8 @@ import Testing
     Mistake(
       "a wrong setting in a profile",
       profile(
-        "kind = evaluator\ndriver = evaluator-ff68\nmaker = m\nmodel = m\n[match]\ntransport = tty\n[settings]\nbaud = 9601"),
+        "kind = evaluator\ndriver = evaluator-ff68\nmaker = m\nmodel = m\n[match]\ntransport = tty\n[settings]\nbaud = 9601"
+      ),
       "profiles/mine.conf:10:8", "9601", "9600"),
     Mistake(
       "a driver of another kind",
@@ -95,12 +100,15 @@ import Testing
     Mistake(
       "a wrong model among simulated devices",
       [
-        "hall.conf": agent + "[simulation]\nhall = $D/devices.conf", "devices.conf": "[device d]\nmodel = evaluater\n",
+        "hall.conf": agent + "[simulation]\nhall = $D/devices.conf",
+        "devices.conf": "[device d]\nmodel = evaluater\n",
       ], "devices.conf:2:9", "evaluater", "evaluator"),
     Mistake("a file that is no text", ["hall.conf": "[agent]\nhall = \u{0}\n"], "hall.conf:2:8"),
   ]
 
-  @Test(arguments: mistakes) func `a mistake ends the start with its place and the nearest word`(_ mistake: Mistake)
+  @Test(arguments: mistakes) func `a mistake ends the start with its place and the nearest word`(
+    _ mistake: Mistake
+  )
     async throws
   {
     let files = try Files()
@@ -112,7 +120,9 @@ import Testing
     let place = files.directory.path(mistake.place) + ": "
     let line = english.errors.split(separator: "\n").first { $0.hasPrefix(place) }
     #expect(line != nil, "\(place) is not in: \(english.errors)")
-    for word in mistake.says { #expect(line?.dropFirst(place.count).contains(word) == true, "\(word): \(english.errors)") }
+    for word in mistake.says {
+      #expect(line?.dropFirst(place.count).contains(word) == true, "\(word): \(english.errors)")
+    }
     #expect(!isCrashReport(english.errors))
 
     let chinese = try await RunningProgram.run(
@@ -126,7 +136,8 @@ import Testing
     let files = try Files()
     try files.write("hall.conf", Self.agent + "profiles = $D/profiles\nlanguage = fr\nquota = 3\n")
     try files.write("profiles/a.conf", "[profile]\nname = A!\n")
-    let result = try await RunningProgram.run(Built.path("halld"), ["check-config", files.directory.path("hall.conf")])
+    let result = try await RunningProgram.run(
+      Built.path("halld"), ["check-config", files.directory.path("hall.conf")])
     #expect(result.status == .exited(78))
     #expect(result.errors.contains("hall.conf:7:12: ") && result.errors.contains("hall.conf:8:1: "))
   }
@@ -138,13 +149,16 @@ import Testing
     if Posix.Files.exists("/usr/share/hall-agent/profiles") { #expect(result.status == .exited(0)) }
     let files = try Files()
     try files.write("hall.conf", Self.agent)
-    let own = try await RunningProgram.run(Built.path("halld"), ["check-config", files.directory.path("hall.conf")])
+    let own = try await RunningProgram.run(
+      Built.path("halld"), ["check-config", files.directory.path("hall.conf")])
     #expect(own.status == .exited(0) && own.output.contains("correct (0 devices, "))
   }
 
   @Test(arguments: [
-    (["run", "--confg", "x"], "--config"), (["simulte"], "simulate"), ([], "missing"), (["run", "--config"], "FILE"),
-    (["simulate"], "--pty"), (["run", "--intake", "ftp://x"], "unix:"), (["demo", "--fault", "x"], "drop-one-event"),
+    (["run", "--confg", "x"], "--config"), (["simulte"], "simulate"), ([], "missing"),
+    (["run", "--config"], "FILE"),
+    (["simulate"], "--pty"), (["run", "--intake", "ftp://x"], "unix:"),
+    (["demo", "--fault", "x"], "drop-one-event"),
     (["run", "extra"], "extra"),
   ])
   func `a command line that cannot be understood is told with the nearest word`(words: [String], says: String)
@@ -165,7 +179,8 @@ import Testing
       Built.path("halld"),
       ["run", "--config", position.configurationFile, "--socket", directory.path("other.sock")])
     #expect(second.status == .exited(1))
-    #expect(second.errors.contains("Another service is already running on the state directory \(position.state)"))
+    #expect(
+      second.errors.contains("Another service is already running on the state directory \(position.state)"))
     #expect(try await position.stop() == .exited(0))
   }
 
@@ -174,7 +189,8 @@ import Testing
     let position = Position(in: directory)
     try position.write(outbox: "key-file = \(directory.path("key"))")
     try Posix.Files.replaceDurable(directory.path("key"), bytes: [1, 2, 3], mode: 0o600)
-    let short = try await RunningProgram.run(Built.path("halld"), ["run", "--config", position.configurationFile])
+    let short = try await RunningProgram.run(
+      Built.path("halld"), ["run", "--config", position.configurationFile])
     #expect(short.status == .exited(1) && short.errors.contains(directory.path("key")))
     #expect(short.errors.contains("32 bytes") && !isCrashReport(short.errors))
   }

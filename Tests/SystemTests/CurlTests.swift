@@ -17,7 +17,10 @@ struct CurlTests {
   private func curl(_ position: Position, _ path: String, _ options: String...) async throws -> Reply {
     let result = try await RunningProgram.run(
       "curl",
-      ["--silent", "--show-error", "--max-time", "60", "--unix-socket", position.socket, "-w", "\n%{http_code}"]
+      [
+        "--silent", "--show-error", "--max-time", "60", "--unix-socket", position.socket, "-w",
+        "\n%{http_code}",
+      ]
         + options + ["http://localhost" + path])
     guard result.status == .exited(0) else { throw Programs.Failure(description: "curl: \(result.errors)") }
     var lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
@@ -26,7 +29,9 @@ struct CurlTests {
     return Reply(status: status, body: (try? JSON.parse(Array(text.utf8))) ?? .null, text: text)
   }
 
-  @Test func `curl lists the devices, reads a card and issues a ticket once, a crash in between`() async throws {
+  @Test func `curl lists the devices, reads a card and issues a ticket once, a crash in between`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let devices = try await SimulatedDevices(in: files)
     let position = Position(in: files)

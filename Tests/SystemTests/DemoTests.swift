@@ -16,7 +16,8 @@ import WireJSON
     let (status, report, errors) = try await demo()
     #expect(status == .exited(0), "\(report) \(errors)")
     #expect(report["ok"] == true && report["problems"] == [])
-    #expect(report["produced"] == report["delivered"] && report["delivered"] == report["verified"], "\(report)")
+    #expect(
+      report["produced"] == report["delivered"] && report["delivered"] == report["verified"], "\(report)")
     let produced = report["produced"]
     #expect(produced?["ticket"] == 1 && produced?["rating"] == 1 && produced?["material.page"] == 4)
     #expect(produced?["material.page.withdrawn"] == 1 && produced?["material.completed"] == 1)

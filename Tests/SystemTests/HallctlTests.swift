@@ -35,7 +35,8 @@ import WireJSON
     #expect(row.contains("ticket dispenser") && row.contains("needs attention") && row.contains("paper out"))
     #expect(row.contains("simulated"))
     let chinese = try await hallctl(position, ["devices"], locale: "zh_CN.UTF-8")
-    #expect(chinese.output.contains("角色") && chinese.output.contains("取号机") && chinese.output.contains("纸张：用尽"))
+    #expect(
+      chinese.output.contains("角色") && chinese.output.contains("取号机") && chinese.output.contains("纸张：用尽"))
     let status = try await hallctl(position, ["status"], locale: "zh_CN.UTF-8")
     #expect(status.status == .exited(0) && status.output.contains("收件服务") && status.output.contains("身份证读卡器"))
 
@@ -61,14 +62,17 @@ import WireJSON
   @Test func `what cannot be understood exits 64 with the nearest verb`() async throws {
     for (words, says) in [
       (["devises"], "Did you mean devices?"), (["ticket", "isue", "A"], "Did you mean ticket issue?"),
-      ([], "A command is missing."), (["device"], "Missing: ROLE."), (["device", "a", "b"], "One word too many: b."),
-      (["scan", "--resolutoin", "300"], "Did you mean --resolution?"), (["scan", "--resolution"], "needs a value"),
+      ([], "A command is missing."), (["device"], "Missing: ROLE."),
+      (["device", "a", "b"], "One word too many: b."),
+      (["scan", "--resolutoin", "300"], "Did you mean --resolution?"),
+      (["scan", "--resolution"], "needs a value"),
       (["scan", "--resolution", "many"], "'many' is not valid"), (["outbox", "discard", "x"], "--reason"),
       (["status", "--json=yes"], "takes no value"),
     ] {
       let result = try await hallctl(nil, words)
       #expect(result.status == .exited(64), "\(words)")
-      #expect(result.errors.split(separator: "\n").first?.contains(says) == true, "\(words): \(result.errors)")
+      #expect(
+        result.errors.split(separator: "\n").first?.contains(says) == true, "\(words): \(result.errors)")
     }
     let chinese = try await hallctl(nil, ["devises"], locale: "zh_CN.UTF-8")
     #expect(chinese.status == .exited(64) && chinese.errors.contains("是否想输入 devices？"))
@@ -101,19 +105,24 @@ import WireJSON
     #expect(none.status == .exited(1) && none.errors.contains("There is no id-card-reader here."))
   }
 
-  @Test func `a relative path to the socket, and a locale that is set to nothing, are understood`() async throws {
+  @Test func `a relative path to the socket, and a locale that is set to nothing, are understood`()
+    async throws
+  {
     let (position, _) = try await start("dispenser")
     let process = try ChildProcess.spawn(
       Built.path("hallctl"), arguments: ["--socket", "agent.sock", "devices"],
       environment: Built.environment.merging(["LC_ALL": "", "LANG": "zh_CN.UTF-8"]) { $1 },
       workingDirectory: position.files.path, standardOutput: .pipe)
     var output: [UInt8] = []
-    while let bytes = try await process.output?.read(upTo: 65_536, timeout: .seconds(30)), !bytes.isEmpty { output += bytes }
+    while let bytes = try await process.output?.read(upTo: 65_536, timeout: .seconds(30)), !bytes.isEmpty {
+      output += bytes
+    }
     #expect(await process.wait(timeout: .seconds(30)) == .exited(0))
     #expect(String(decoding: output, as: UTF8.self).contains("取号机"))
   }
 
-  @Test func `simulated devices of the service are seen and handled, by hand and by a timeline`() async throws {
+  @Test func `simulated devices of the service are seen and handled, by hand and by a timeline`() async throws
+  {
     let files = try TemporaryDirectory()
     let position = Position(in: files)
     try position.write(
@@ -128,7 +137,9 @@ import WireJSON
     try await position.ready("dispenser")
     let list = try await hallctl(position, ["simulate"])
     #expect(list.status == .exited(0))
-    for name in ["idcard", "dispenser", "scanner", "evaluator", "printer"] { #expect(list.output.contains(name)) }
+    for name in ["idcard", "dispenser", "scanner", "evaluator", "printer"] {
+      #expect(list.output.contains(name))
+    }
     let feed = try await position.events()
     let out = try await hallctl(position, ["simulate", "dispenser", "paper out"])
     #expect(out.status == .exited(0) && out.output.contains("paper"))
@@ -136,13 +147,17 @@ import WireJSON
     let wrong = try await hallctl(position, ["simulate", "dispenser", "papr full"])
     #expect(wrong.status == .exited(1) && wrong.errors.contains("paper full"), "\(wrong.errors)")
     try Files.replaceDurable(
-      files.path("timeline.conf"), bytes: Array("[timeline]\n[at 10 ms]\ndispenser = paper full\n".utf8), mode: 0o600)
+      files.path("timeline.conf"), bytes: Array("[timeline]\n[at 10 ms]\ndispenser = paper full\n".utf8),
+      mode: 0o600)
     let played = try await hallctl(position, ["simulate", "--timeline", files.path("timeline.conf")])
     #expect(played.status == .exited(0), "\(played.errors)")
-    try await feed.wait("device") { $0["role"] == "dispenser" && $0["paper"] == "full" && $0["state"] == "online" }
+    try await feed.wait("device") {
+      $0["role"] == "dispenser" && $0["paper"] == "full" && $0["state"] == "online"
+    }
     let watch = try RunningProgram(Built.path("hallctl"), ["--socket", position.socket, "watch"])
     _ = try await Attempts.until("somebody watches") {
-      String(decoding: try await position.metrics(), as: UTF8.self).contains("hall_event_listeners 2") ? true : nil
+      String(decoding: try await position.metrics(), as: UTF8.self).contains("hall_event_listeners 2")
+        ? true : nil
     }
     #expect(try await hallctl(position, ["ticket", "issue", "A"]).status == .exited(0))
     try await watch.line(containing: "issueTicket")
@@ -151,7 +166,8 @@ import WireJSON
 
   @Test func `a whole visit can be done from the command line`() async throws {
     let (position, devices) = try await start("scanner", "evaluator", "printer", "dispenser")
-    let visit = try await hallctl(position, ["visit", "open", "--window", "07", "--staff", "S1", "--case", "C-1"])
+    let visit = try await hallctl(
+      position, ["visit", "open", "--window", "07", "--staff", "S1", "--case", "C-1"])
     let id = visit.output.filter { !$0.isNewline }
     #expect(visit.status == .exited(0) && id.count == 36)
     let scan = try await hallctl(position, ["scan", "--name", "申请表", "--pages", "2", "--json"])
@@ -161,7 +177,9 @@ import WireJSON
     let image = position.files.path("page.jpg")
     #expect(try await hallctl(position, ["material", "page", name, page, image]).status == .exited(0))
     #expect(try Files.read(image, limit: 1 << 24).starts(with: [0xFF, 0xD8]))
-    #expect(try await hallctl(position, ["material", "withdraw", name, page, "--reason", "blurred"]).status == .exited(0))
+    #expect(
+      try await hallctl(position, ["material", "withdraw", name, page, "--reason", "blurred"]).status
+        == .exited(0))
     #expect(try await hallctl(position, ["material", "submit", name]).status == .exited(0))
     let list = try await hallctl(position, ["material", "list"])
     #expect(list.output.contains("complete") && list.output.contains("申请表"))

@@ -42,7 +42,8 @@ struct KillTests {
 
     /// The end of a request: its answer, or a refusal that is final. What is not known yet is asked again with the same id.
     func persist(
-      _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [], body: JSONValue? = nil
+      _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
+      body: JSONValue? = nil
     ) async throws -> Result<JSONValue, AgentCallError> {
       try await Attempts.until("an end of \(route.rawValue)", limit: .seconds(120)) {
         do throws(AgentCallError) {
@@ -60,7 +61,8 @@ struct KillTests {
     }
 
     func visit(_ number: Int) async throws {
-      let opened = try await persist(.openVisit, body: ["requestId": .string("visit-\(number)"), "window": "07"])
+      let opened = try await persist(
+        .openVisit, body: ["requestId": .string("visit-\(number)"), "window": "07"])
       guard let visit = try opened.get()["visit"]?.string else { return }
       done.update { $0.visits.append(visit) }
       try await ticket(number, visit)
@@ -144,9 +146,12 @@ struct KillTests {
     }
   }
 
-  @Test func `nothing acknowledged is lost and nothing is printed twice, whenever the service is killed`() async throws {
+  @Test func `nothing acknowledged is lost and nothing is printed twice, whenever the service is killed`()
+    async throws
+  {
     let kills = Environment["HALL_KILLS"].flatMap { Int($0) } ?? 15
-    let seed = Environment["HALL_SEED"].flatMap { UInt64($0) } ?? UInt64(bitPattern: WallTime.now().secondsSince1970)
+    let seed =
+      Environment["HALL_SEED"].flatMap { UInt64($0) } ?? UInt64(bitPattern: WallTime.now().secondsSince1970)
     print("KillTests: \(kills) kills, HALL_SEED=\(seed)")
     let files = try TemporaryDirectory()
     let intake = PythonIntake(in: files)
@@ -171,8 +176,10 @@ struct KillTests {
     let position = Position(in: files)
     // Citizens come so quickly one after the other that the standard window for repeated frames would slow them down.
     try position.write(
-      try SimulatedDevices.all.map { try devices.section($0) + ($0 == "evaluator" ? "repeat-window = 50 ms\n" : "") }
-        .joined())
+      try SimulatedDevices.all.map {
+        try devices.section($0) + ($0 == "evaluator" ? "repeat-window = 50 ms\n" : "")
+      }
+      .joined())
     try await position.start()
 
     let counter = Counter(position: position, devices: devices)
@@ -228,7 +235,9 @@ struct KillTests {
       #expect(told.count == 1, "\(request): \(told.count) events")
       #expect(told.first?["ticket"]?.string == ticket.id && told.first?["printed"]?.string == ticket.printed)
     }
-    #expect(Set(done.tickets.values.map(\.number)).count == done.tickets.count, "every request has a number of its own")
+    #expect(
+      Set(done.tickets.values.map(\.number)).count == done.tickets.count,
+      "every request has a number of its own")
     let pieces = try devices.records(of: "dispenser", "ticket")
     var printed: [String: Int] = [:]
     for piece in pieces {
@@ -280,7 +289,8 @@ struct KillTests {
     }
     print(
       "KillTests: outcomes of ratings: "
-        + Dictionary(grouping: done.ratings.values, by: \.outcome).map { "\($0.key) \($0.value.count)" }.sorted()
+        + Dictionary(grouping: done.ratings.values, by: \.outcome).map { "\($0.key) \($0.value.count)" }
+        .sorted()
         .joined(separator: ", "))
     print(
       "KillTests: \(done.tickets.count) tickets (\(done.tickets.values.filter { $0.printed == "yes" }.count) printed), "

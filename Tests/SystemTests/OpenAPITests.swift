@@ -15,11 +15,14 @@ import WireJSON
     return result.status == .exited(0)
   })
 struct OpenAPITests {
-  @Test func `the document is OpenAPI and every answer is of its schema, as other programs read them`() async throws {
+  @Test func `the document is OpenAPI and every answer is of its schema, as other programs read them`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let devices = try await SimulatedDevices(in: files)
     let position = Position(in: files)
-    try position.write(try SimulatedDevices.all.map { try devices.section($0) }.joined() + "[simulation]\nhall = builtin\n")
+    try position.write(
+      try SimulatedDevices.all.map { try devices.section($0) }.joined() + "[simulation]\nhall = builtin\n")
     try await position.start()
     try await position.ready("idcard", "dispenser", "scanner", "evaluator", "printer")
     try await visit(position, devices)
@@ -60,20 +63,24 @@ struct OpenAPITests {
     let opened = try await position.call(
       .openVisit,
       body: [
-        "requestId": "v-1", "window": "07", "staffNumber": "S1", "applicantKind": "person", "agentHandling": false,
+        "requestId": "v-1", "window": "07", "staffNumber": "S1", "applicantKind": "person",
+        "agentHandling": false,
         "ticket": ["number": "A001"],
       ])
     let visit = opened["visit"]?.string ?? ""
     try await position.call(
-      .changeVisit, ["visit": visit], body: ["cases": [["case": "C-1", "itemName": "居住证", "relation": "new"]]])
+      .changeVisit, ["visit": visit],
+      body: ["cases": [["case": "C-1", "itemName": "居住证", "relation": "new"]]])
     try await position.call(.showVisit, ["visit": visit])
     try await position.call(.issueTicket, ["role": "dispenser"], body: ["requestId": "t-1", "service": "A"])
-    try await position.call(.showCall, ["role": "evaluator"], body: ["requestId": "call-1", "number": "A001"])
+    try await position.call(
+      .showCall, ["role": "evaluator"], body: ["requestId": "call-1", "number": "A001"])
     try await devices.apply("card present citizen", to: "idcard")
     try await position.call(.readCard, ["role": "idcard"], body: ["requestId": "c-1"])
     await refused(.readCard, ["role": "idcard"], body: ["requestId": "c-1"])
     let scanned = try await position.call(
-      .scan, ["role": "scanner"], body: ["requestId": "s-1", "name": "申请表", "form": "original", "maximumPages": 2])
+      .scan, ["role": "scanner"],
+      body: ["requestId": "s-1", "name": "申请表", "form": "original", "maximumPages": 2])
     let material = scanned["material"]?["material"]?.string ?? ""
     try await position.call(.showMaterial, ["material": material])
     try await position.call(.listMaterials)
@@ -92,7 +99,8 @@ struct OpenAPITests {
     try await feed.wait("prompt") { $0["step"] == "rating" }
     try await devices.apply("press 5", to: "evaluator")
     #expect(try await rating["outcome"] == "rated")
-    await refused(.askRating, ["role": "evaluator"], body: ["requestId": "r-2", "serviceNumber": 1, "case": "C-1"])
+    await refused(
+      .askRating, ["role": "evaluator"], body: ["requestId": "r-2", "serviceNumber": 1, "case": "C-1"])
     async let cancelled = position.call(
       .askRating, ["role": "evaluator"], body: ["requestId": "r-3", "serviceNumber": 2])
     try await feed.wait("prompt") { $0["requestId"] == "r-3" && $0["step"] == "rating" }
@@ -101,7 +109,8 @@ struct OpenAPITests {
     _ = try await position.print(smallestPDF, role: "printer", request: "p-1")
     try await devices.apply("paper out", to: "dispenser")
     await refused(.issueTicket, ["role": "dispenser"], body: ["requestId": "t-2", "service": "A"])
-    await refused(.issueTicket, ["role": "dispenser"], body: ["requestId": "t-3", "service": "A", "unknown": 1])
+    await refused(
+      .issueTicket, ["role": "dispenser"], body: ["requestId": "t-3", "service": "A", "unknown": 1])
     try await position.call(.showDevice, ["role": "dispenser"])
     try await position.call(.explainDevice, ["role": "dispenser"])
     try await position.call(.checkHealth, ["role": "idcard"], body: ["level": "internal"])

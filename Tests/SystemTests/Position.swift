@@ -97,7 +97,8 @@ final class Position: Sendable {
     let status = try await program.end(Signals.kill)
     guard status == .signalled(Signals.kill) else {
       throw Programs.Failure(
-        description: "the agent ended by itself, \(status):\n" + program.printed.value.all.joined(separator: "\n"))
+        description: "the agent ended by itself, \(status):\n"
+          + program.printed.value.all.joined(separator: "\n"))
     }
   }
 
@@ -116,7 +117,8 @@ final class Position: Sendable {
   /// - Throws: ``AgentCallError``; a refusal is `.problem`.
   @discardableResult
   func call(
-    _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [], body: JSONValue? = nil,
+    _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
+    body: JSONValue? = nil,
     timeout: Duration = .seconds(60)
   ) async throws(AgentCallError) -> JSONValue {
     let client = AgentClient(socket: socket, language: .english)
@@ -165,7 +167,8 @@ final class Position: Sendable {
     .required("type", .text(max: 200), ""), .required("status", .integer(400...599), ""),
     .required("code", .text(max: 64), ""), .required("title", .text(max: 400), ""),
     .optional("detail", .text(max: 4000), ""),
-    .required("action", .word(["reset", "clear", "configuration", "maintenance", "suspend", "softwareError"]), ""),
+    .required(
+      "action", .word(["reset", "clear", "configuration", "maintenance", "suspend", "softwareError"]), ""),
     .required("actor", .word(["citizen", "clerk", "technician", "administrator", "vendor"]), ""),
     .required("retry", .boolean, ""),
     // What a refusal may carry besides.
@@ -279,7 +282,8 @@ final class EventFeed: Sendable {
   }
 
   /// Waits for an event.
-  func wait(_ name: String, _ condition: @escaping @Sendable (JSONValue) -> Bool = { _ in true }) async throws {
+  func wait(_ name: String, _ condition: @escaping @Sendable (JSONValue) -> Bool = { _ in true }) async throws
+  {
     let found = await events.wait { events in events.contains { $0.name == name && condition($0.data) } }
     if found == nil { throw CancellationError() }
   }

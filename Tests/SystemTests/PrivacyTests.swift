@@ -15,7 +15,8 @@ import WireJSON
   private static let needles: [Needle] = {
     let texts = ["张测试", "11010519491231002X", "北京市朝阳区样例路1号", "11010519491231002x"]
     // WLT head of every sample card's photo (facts/idcard.md 6), then 0, 1, 2 …
-    let photo: [UInt8] = [0x57, 0x4C, 0x66, 0x00, 0x7E, 0x00, 0x32, 0x00] + (0..<1016).map { UInt8($0 & 255) }
+    let photo: [UInt8] =
+      [0x57, 0x4C, 0x66, 0x00, 0x7E, 0x00, 0x32, 0x00] + (0..<1016).map { UInt8($0 & 255) }
     var needles: [Needle] = []
     for text in texts {
       let utf16 = text.utf16.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8($0 >> 8)] }
@@ -23,10 +24,13 @@ import WireJSON
       needles.append(Needle(what: "\(text) in UTF-16LE", bytes: utf16))
       needles.append(Needle(what: "\(text) in base64", bytes: Array(Base64.encode(Array(text.utf8)).utf8)))
       needles.append(Needle(what: "\(text) in hexadecimal", bytes: Array(hex(Array(text.utf8)).utf8)))
-      if let gb = Iconv.encode(text, to: .gb18030) { needles.append(Needle(what: "\(text) in GB18030", bytes: gb)) }
+      if let gb = Iconv.encode(text, to: .gb18030) {
+        needles.append(Needle(what: "\(text) in GB18030", bytes: gb))
+      }
     }
     needles.append(Needle(what: "the photo", bytes: Array(photo.prefix(64))))
-    needles.append(Needle(what: "the photo in base64", bytes: Array(Base64.encode(Array(photo.prefix(48))).utf8)))
+    needles.append(
+      Needle(what: "the photo in base64", bytes: Array(Base64.encode(Array(photo.prefix(48))).utf8)))
     needles.append(Needle(what: "the photo in hexadecimal", bytes: Array(hex(Array(photo.prefix(48))).utf8)))
     return needles
   }()
@@ -57,7 +61,8 @@ import WireJSON
     }
   }
 
-  @Test func `a card's contents are in no log, no file, no command line and not at the intake`() async throws {
+  @Test func `a card's contents are in no log, no file, no command line and not at the intake`() async throws
+  {
     let files = try TemporaryDirectory()
     let intake = PythonIntake(in: files)
     if PythonIntake.isExpected { try await intake.start() }
@@ -79,7 +84,8 @@ import WireJSON
     // The needles are right: the answer itself has them.
     let card = try await position.call(.readCard, ["role": "idcard"], body: ["requestId": "c-1"])
     let text = try JSON.encode(card)
-    for needle in Self.needles where ["张测试 in UTF-8", "11010519491231002X in UTF-8", "the photo in base64"].contains(needle.what) {
+    for needle in Self.needles
+    where ["张测试 in UTF-8", "11010519491231002X in UTF-8", "the photo in base64"].contains(needle.what) {
       #expect(Self.contains(text, needle.bytes), "\(needle.what)")
     }
 
@@ -132,7 +138,8 @@ import WireJSON
     try await position.start()
     try await position.ready("scanner")
     let visit = try await position.call(
-      .openVisit, body: ["requestId": "v-1", "cases": [["case": "CASE-4711-SECRET"]], "staffNumber": "STAFF-0815"])
+      .openVisit,
+      body: ["requestId": "v-1", "cases": [["case": "CASE-4711-SECRET"]], "staffNumber": "STAFF-0815"])
     let scan = try await position.call(
       .scan, ["role": "scanner"],
       body: [

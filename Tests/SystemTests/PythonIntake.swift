@@ -23,7 +23,10 @@ final class PythonIntake: Sendable {
   func start() async throws {
     let program = try RunningProgram(
       "python3",
-      [Repository.root + "/Tests/Fixtures/intake.py", "--socket", socket, "--store", store, "--end-with-input"],
+      [
+        Repository.root + "/Tests/Fixtures/intake.py", "--socket", socket, "--store", store,
+        "--end-with-input",
+      ],
       input: .pipe)
     try await program.line(containing: "listening")
     self.program.withLock { $0 = program }
@@ -72,7 +75,9 @@ final class PythonIntake: Sendable {
   }
 
   /// What the agent did against the document.
-  func violations() throws -> [String] { try lines("violations.jsonl").compactMap { $0["violation"]?.string } }
+  func violations() throws -> [String] {
+    try lines("violations.jsonl").compactMap { $0["violation"]?.string }
+  }
 
   /// Pages that it acknowledged, by digest.
   func blobs() throws -> Set<String> { Set(try Files.list(store + "/blobs")) }

@@ -6,14 +6,17 @@ import Testing
 import WireJSON
 
 /// The far end of the other tests is as strict as it says: what it does not complain about is right.
-@Suite(.timeLimit(.minutes(1)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct PythonIntakeTests {
+@Suite(.timeLimit(.minutes(1)), .enabled(if: PythonIntake.isExpected, "needs python3"))
+struct PythonIntakeTests {
   private func start() async throws -> PythonIntake {
     let intake = PythonIntake(in: try TemporaryDirectory())
     try await intake.start()
     return intake
   }
 
-  private func put(_ intake: PythonIntake, _ bytes: [UInt8], as digest: String? = nil, type: String = "image/png")
+  private func put(
+    _ intake: PythonIntake, _ bytes: [UInt8], as digest: String? = nil, type: String = "image/png"
+  )
     async throws -> Int
   {
     let client = HTTPClient(target: .unix(path: intake.socket))
@@ -24,12 +27,15 @@ import WireJSON
     return response.status
   }
 
-  private func post(_ intake: PythonIntake, _ events: [JSONValue], type: String = "application/cloudevents-batch+json")
+  private func post(
+    _ intake: PythonIntake, _ events: [JSONValue], type: String = "application/cloudevents-batch+json"
+  )
     async throws -> (status: Int, body: JSONValue)
   {
     let client = HTTPClient(target: .unix(path: intake.socket))
     let response = try await client.send(
-      .post, "/v1/events", body: try JSON.encode(JSONValue.array(events)), contentType: type, timeout: .seconds(10),
+      .post, "/v1/events", body: try JSON.encode(JSONValue.array(events)), contentType: type,
+      timeout: .seconds(10),
       idempotent: false)
     await client.close()
     return (response.status, (try? JSON.parse(response.body)) ?? .null)
@@ -41,7 +47,8 @@ import WireJSON
       "specversion": "1.0", "id": .string(Identifier.uuidV7()), "time": "2026-10-05T09:00:00+08:00",
       "datacontenttype": "application/json", "source": "/halls/h/positions/p/devices/dispenser",
       "epoch": "0e984725-c51c-4bf4-9960-e1c80e27aba0",
-      "sequence": .string(String(repeating: "0", count: 20 - digits.count) + digits), "type": "gov.hall.ticket.v1",
+      "sequence": .string(String(repeating: "0", count: 20 - digits.count) + digits),
+      "type": "gov.hall.ticket.v1",
       "data": [
         "ticket": "0190c0de-0000-7000-8000-00000000abcd", "number": "A001", "businessDay": "2026-10-05",
         "issuedAt": "2026-10-05T09:00:00+08:00", "printed": "yes", "device": ["role": "dispenser"],
@@ -76,8 +83,10 @@ import WireJSON
     #expect(try await post(intake, [event(1)], type: "application/json").status == 400)
     let wrong: [(String, JSONValue?)] = [
       ("specversion", "1.1"), ("id", "0e984725-c51c-4bf4-9960-e1c80e27aba0"), ("time", "2026-10-05T09:00:00"),
-      ("source", "/halls/h/devices/dispenser"), ("epoch", "1"), ("sequence", "7"), ("type", "gov.hall.unknown.v1"),
-      ("simulated", "true"), ("subject", ""), ("clock", "fast"), ("extra", 1), ("datacontenttype", Optional.none),
+      ("source", "/halls/h/devices/dispenser"), ("epoch", "1"), ("sequence", "7"),
+      ("type", "gov.hall.unknown.v1"),
+      ("simulated", "true"), ("subject", ""), ("clock", "fast"), ("extra", 1),
+      ("datacontenttype", Optional.none),
       ("data", ["number": "A001"]),
     ]
     for (name, value) in wrong {
@@ -101,7 +110,8 @@ import WireJSON
     changed["time"] = "2026-10-05T09:00:01+08:00"
     #expect(try await post(intake, [changed]).status == 204)
     let page: JSONValue = [
-      "material": "m", "page": "p", "order": 1, "sheet": 1, "side": "front", "mediaType": "image/png", "bytes": 3,
+      "material": "m", "page": "p", "order": 1, "sheet": 1, "side": "front", "mediaType": "image/png",
+      "bytes": 3,
       "blob": .string(SHA256.digest(of: [1, 2, 3]).hex), "device": ["role": "dispenser"],
     ]
     let early = event(3, ["type": "gov.hall.material.page.v1", "data": page])
@@ -109,7 +119,8 @@ import WireJSON
     #expect(try await put(intake, [1, 2, 3]) == 201)
     #expect(try await post(intake, [early]).status == 204)
     let found = try intake.violations()
-    #expect(found.count == 3 && found[0].contains(" after ") && found[1].contains("other contents"), "\(found)")
+    #expect(
+      found.count == 3 && found[0].contains(" after ") && found[1].contains("other contents"), "\(found)")
     #expect(found.last?.contains("was not accepted before") == true)
   }
 

@@ -26,7 +26,8 @@ struct RealInputTests {
       let answer = try await position.call(
         .scan, ["role": "scanner"],
         body: [
-          "requestId": .string("scan-\(number)"), "resolution": .integer(Int64(75 + number)), "maximumPages": 5,
+          "requestId": .string("scan-\(number)"), "resolution": .integer(Int64(75 + number)),
+          "maximumPages": 5,
           "colour": number % 2 == 0 ? "grey" : "colour", "name": .string("材料 \(number)"),
         ], timeout: .seconds(120))
       #expect(answer["outcome"] == "complete" && answer["scanned"]?.array?.count == 5)
@@ -40,7 +41,10 @@ struct RealInputTests {
       let level = 2 + number % 4
       async let answer = position.call(
         .askRating, ["role": "evaluator"],
-        body: ["requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)), "timeoutSeconds": 20],
+        body: [
+          "requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)),
+          "timeoutSeconds": 20,
+        ],
         timeout: .seconds(90))
       let asked = number
       _ = try await Attempts.until("the evaluator asks") {
@@ -63,7 +67,9 @@ struct RealInputTests {
     }
   }
 
-  @Test func `pages and ratings arrive whole, once and in order, whatever becomes of the intake`() async throws {
+  @Test func `pages and ratings arrive whole, once and in order, whatever becomes of the intake`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let sane = try PrivateSANE()
     let cups = try await PrivateCUPS(queues: ["Receipt"])

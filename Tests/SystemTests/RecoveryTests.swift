@@ -8,10 +8,13 @@ import WireJSON
 @Suite(.timeLimit(.minutes(2)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct RecoveryTests {
   private func number(_ position: Position, _ request: String) async throws -> String? {
     try await position.call(
-      .issueTicket, ["role": "dispenser"], body: ["requestId": .string(request), "service": "A"])["number"]?.string
+      .issueTicket, ["role": "dispenser"], body: ["requestId": .string(request), "service": "A"])["number"]?
+      .string
   }
 
-  @Test func `when the database is lost numbers go on under another letter and events under another epoch`() async throws {
+  @Test func `when the database is lost numbers go on under another letter and events under another epoch`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let intake = PythonIntake(in: files)
     try await intake.start()
@@ -95,7 +98,9 @@ import WireJSON
     #expect(try intake.violations() == [])
   }
 
-  @Test func `what waits is delivered after any number of starts, when the intake comes at last`() async throws {
+  @Test func `what waits is delivered after any number of starts, when the intake comes at last`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let intake = PythonIntake(in: files)
     let devices = try await SimulatedDevices(in: files)
@@ -114,7 +119,8 @@ import WireJSON
     try await position.start()
     try await intake.start()
     try await position.delivered()
-    #expect(try intake.events("ticket").compactMap { $0["data"]?["number"]?.string } == ["A001", "A002", "A003"])
+    #expect(
+      try intake.events("ticket").compactMap { $0["data"]?["number"]?.string } == ["A001", "A002", "A003"])
     #expect(try intake.events("material.page").count == 3)
     let (violations, gaps) = (try intake.violations(), try intake.gaps())
     #expect(violations == [] && gaps == [])

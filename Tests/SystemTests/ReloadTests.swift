@@ -11,7 +11,9 @@ import WireJSON
   }
 
   @Test(arguments: ["SIGHUP", "hallctl reload"])
-  func `a changed configuration is applied and devices that did not change are left alone`(how: String) async throws {
+  func `a changed configuration is applied and devices that did not change are left alone`(how: String)
+    async throws
+  {
     let files = try TemporaryDirectory()
     let devices = try await SimulatedDevices(in: files)
     let position = Position(in: files)
@@ -33,19 +35,24 @@ import WireJSON
       program.signal(Signals.hangup)
       try await program.line(containing: "read again; changed: idcard, evaluator")
     } else {
-      let result = try await RunningProgram.run(Built.path("hallctl"), ["--socket", position.socket, "reload"])
+      let result = try await RunningProgram.run(
+        Built.path("hallctl"), ["--socket", position.socket, "reload"])
       #expect(result.status == .exited(0))
       #expect(result.output.contains("Changed: idcard, evaluator"), "\(result.output)")
     }
     try await position.ready("idcard", "evaluator", "dispenser")
     let after = try await device(position, "dispenser")
     #expect(after["since"] == before["since"] && after["counters"] == before["counters"])
-    #expect(try await position.call(.listDevices)["devices"]?.array?.map { $0["role"] } == ["idcard", "evaluator", "dispenser"])
+    #expect(
+      try await position.call(.listDevices)["devices"]?.array?.map { $0["role"] } == [
+        "idcard", "evaluator", "dispenser",
+      ])
 
     // And away again.
     try position.write(dispenser)
     program.signal(Signals.hangup)
-    try await program.line(containing: "read again; changed: idcard, evaluator", count: how == "SIGHUP" ? 2 : 2)
+    try await program.line(
+      containing: "read again; changed: idcard, evaluator", count: how == "SIGHUP" ? 2 : 2)
     #expect(try await position.call(.listDevices)["devices"]?.array?.map { $0["role"] } == ["dispenser"])
     #expect(try await device(position, "dispenser")["since"] == before["since"])
     #expect(try await position.stop() == .exited(0))
@@ -110,14 +117,16 @@ import WireJSON
     #expect(!isCrashReport(program.printed.value.errors.joined(separator: "\n")))
   }
 
-  @Test func `a stop does not wait longer than it may, and the next start tells what became of it`() async throws {
+  @Test func `a stop does not wait longer than it may, and the next start tells what became of it`()
+    async throws
+  {
     let files = try TemporaryDirectory()
     let devices = try await SimulatedDevices(in: files)
     let position = Position(in: files)
     try position.write(agent: "stop-timeout = 1 s", try devices.section("scanner"))
     let program = try await position.start()
     try await position.ready("scanner")
-    try await devices.apply("feeder empty; load 3 pages; delay 200 ms", to: "scanner")
+    try await devices.apply("feeder empty; load 100 pages; delay 200 ms", to: "scanner")
     let feed = try await position.events()
     let scan = Task { try? await position.call(.scan, ["role": "scanner"], body: ["requestId": "s-1"]) }
     try await feed.wait("page")
@@ -133,7 +142,8 @@ import WireJSON
     let shown = try await position.call(.showRequest, ["requestId": "s-1"])
     #expect(shown["state"] == "failed" || shown["state"] == "done", "\(shown)")
     let visit = try await position.call(.listVisits)["visits"]?[0]?["visit"]?.string ?? ""
-    let materials = try await position.call(.listMaterials, query: [("visit", visit)])["materials"]?.array ?? []
+    let materials =
+      try await position.call(.listMaterials, query: [("visit", visit)])["materials"]?.array ?? []
     #expect((materials.first?["pages"]?.array?.count ?? 0) >= 1, "the page that was taken is there")
   }
 
@@ -146,7 +156,8 @@ import WireJSON
     try await position.ready("evaluator")
     let feed = try await position.events()
     async let rating = position.call(
-      .askRating, ["role": "evaluator"], body: ["requestId": "r-1", "serviceNumber": 1, "timeoutSeconds": 600])
+      .askRating, ["role": "evaluator"],
+      body: ["requestId": "r-1", "serviceNumber": 1, "timeoutSeconds": 600])
     try await feed.wait("prompt")
     program.signal(Signals.terminate)
     #expect(try await rating["outcome"] == "cancelled")

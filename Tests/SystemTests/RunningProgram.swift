@@ -78,7 +78,8 @@ final class RunningProgram: Sendable {
     let lines = found?.all.filter { $0.contains(text) } ?? []
     guard lines.count >= count, let last = lines.last else {
       throw Programs.Failure(
-        description: "\(name) did not say '\(text)' \(count) times:\n" + printed.value.all.joined(separator: "\n"))
+        description: "\(name) did not say '\(text)' \(count) times:\n"
+          + printed.value.all.joined(separator: "\n"))
     }
     return last
   }
@@ -98,7 +99,8 @@ final class RunningProgram: Sendable {
   /// Waits for its end.
   func status() async throws -> Posix.ExitStatus {
     guard let status = await process.wait(timeout: .seconds(60)) else {
-      throw Programs.Failure(description: "\(name) did not end:\n" + printed.value.all.joined(separator: "\n"))
+      throw Programs.Failure(
+        description: "\(name) did not end:\n" + printed.value.all.joined(separator: "\n"))
     }
     return status
   }

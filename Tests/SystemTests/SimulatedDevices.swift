@@ -42,7 +42,8 @@ final class SimulatedDevices: Sendable {
       case "evaluator": ("evaluator", "evaluator-ff68")
       default: ("printer", "cups-generic")
       }
-    return "[device \(name)]\nkind = \(kind)\nport = \(try port(of: name))\nprofile = \(profile)\nsimulated = yes\n"
+    return
+      "[device \(name)]\nkind = \(kind)\nport = \(try port(of: name))\nprofile = \(profile)\nsimulated = yes\n"
   }
 
   static let all = ["idcard", "dispenser", "scanner", "evaluator", "printer"]
@@ -58,7 +59,9 @@ final class SimulatedDevices: Sendable {
   /// The device's state: names and words.
   func state(of name: String) async throws -> [String: String] { try await exchange(.get, name, []) }
 
-  private func exchange(_ method: HTTPMethod, _ name: String, _ body: [UInt8]) async throws -> [String: String] {
+  private func exchange(_ method: HTTPMethod, _ name: String, _ body: [UInt8]) async throws -> [String:
+    String]
+  {
     let client = HTTPClient(target: .unix(path: directory + "/control.sock"))
     let response = try await client.send(
       method, "/v1/simulation/\(name)", body: body, contentType: method == .post ? "application/json" : nil,

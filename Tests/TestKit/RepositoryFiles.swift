@@ -5,7 +5,9 @@ public enum Repository {
   /// Its top directory.
   public static let root: String = {
     var directory = Files.directory(of: #filePath)
-    while directory != "/", !Files.exists(directory + "/Package.swift") { directory = Files.directory(of: directory) }
+    while directory != "/", !Files.exists(directory + "/Package.swift") {
+      directory = Files.directory(of: directory)
+    }
     return directory
   }()
 

@@ -180,7 +180,8 @@ actor EvaluatorBus: Evaluator {
   func prompt() async throws(Fault) {
     // A press that was acknowledged may still come again. What comes after the question must be an answer to it.
     let window = settings.duration("repeat-window")
-    while let last = presses.filter({ $0.key.address == address && $0.value.isAcknowledged }).values.map(\.at).max(),
+    while let last = presses.filter({ $0.key.address == address && $0.value.isAcknowledged }).values.map(\.at)
+      .max(),
       time.now() - last < window
     {
       guard await time.sleep(for: last + window - time.now()) else {
