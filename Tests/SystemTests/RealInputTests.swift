@@ -43,7 +43,7 @@ struct RealInputTests {
         .askRating, ["role": "evaluator"],
         body: [
           "requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)),
-          "timeoutSeconds": 20,
+          "timeoutSeconds": 60,
         ],
         timeout: .seconds(90))
       let asked = number
@@ -87,7 +87,9 @@ struct RealInputTests {
       kind = printer
       port = cups:Receipt@\(cups.socket)
       profile = cups-generic
-      """, try devices.section("evaluator"))
+      """,
+      // A question waits for the end of the window in which an earlier press might come again.
+      try devices.section("evaluator") + "repeat-window = 300 ms")
     try await position.start()
     try await position.ready("scanner", "printer", "evaluator")
     _ = try await position.call(.openVisit, body: ["requestId": "visit-1", "window": "07"])
@@ -142,11 +144,14 @@ struct RealInputTests {
     #expect(Set(counter.blobs.value).count == 10, "each resolution gives a picture of its own")
     #expect(pages.allSatisfy { $0["mediaType"] == "image/jpeg" && $0["device"]?["role"] == "scanner" })
 
-    let ratings = try intake.events("rating").compactMap { $0["data"] }
+    let told = try intake.events("rating").compactMap { $0["data"] }
+    #expect(told.compactMap { $0["chain"]?["number"]?.integer } == Array(1...Int64(told.count)))
+    // On a slow machine a press may be told a second time, as what it is.
+    let ratings = told.filter { $0["flags"] == nil }
+    #expect(told.allSatisfy { $0["flags"] == nil || $0["level"] == .null })
     #expect(ratings.compactMap { $0["level"]?.integer } == counter.levels.value.map(Int64.init))
     #expect(ratings.count == 20 && ratings.allSatisfy { $0["outcome"] == "rated" })
     #expect(ratings.compactMap { $0["requestId"]?.string } == (1...20).map { "rating-\($0)" })
-    #expect(ratings.compactMap { $0["chain"]?["number"]?.integer } == Array(1...20))
     // The device was told of each press: its lamp went out.
     #expect(try devices.records(of: "evaluator", "acknowledged").count == 20)
 
