@@ -107,7 +107,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "SystemTests",
-      dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl"],
+      dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -34,7 +34,7 @@ enum Metrics {
     family("hall_outbox_pending_bytes", "gauge", "Bytes not yet accepted.", [("", Int(outbox.pendingBytes))])
     family("hall_outbox_quarantined", "gauge", "Items set aside for a person.", [("", outbox.quarantined)])
     family(
-      "hall_outbox_delivered", "counter", "Items accepted since the start.",
+      "hall_outbox_delivered", "counter", "Items accepted since the state directory was new.",
       outbox.delivered.sorted { $0.key < $1.key }.map { ("type=\"\(escaped($0.key))\"", Int($0.value)) })
     family("hall_event_listeners", "gauge", "Clients of the event stream.", [("", listeners)])
     family("process_resident_memory_bytes", "gauge", "Resident memory.", [("", ProcessInfo.residentBytes)])

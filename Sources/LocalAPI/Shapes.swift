@@ -234,7 +234,8 @@ public enum Shapes {
       "How full it is with pages; when full no more are scanned."),
     .optional("nextProbe", .timestamp, "When it is tried next."),
     .required("sealed", .boolean, "What waits is sealed under a key."),
-    .required("delivered", .table(.integer(0...Int.max)), "Accepted since the start, by type."),
+    .required(
+      "delivered", .table(.integer(0...Int.max)), "Accepted since the state directory was new, by type."),
   ]
 
   static let outboxItem: [Shape.Field] = [

@@ -303,7 +303,7 @@ import WireJSON
       ("sequence", "1"),
       ("sequence", "0000000000000000000x"), ("sequence", "00000000000000000000"), ("data", 5),
       ("clock", "late"), ("simulated", false), ("colour", "red"),
-      ("id", nil), ("source", nil), ("data", nil), ("sequence", nil), ("epoch", nil),
+      ("id", .null), ("source", .null), ("data", .null), ("sequence", .null), ("epoch", .null),
     ] as [(String, JSONValue)] {
       #expect(try await post([event(1, [name: wrong])]) == 422, "\(name) \(wrong)")
     }

@@ -11,10 +11,12 @@ final class PythonIntake: Sendable {
 
   let socket: String
   let store: String
+  private let files: TemporaryDirectory
   private let program = Mutex<RunningProgram?>(nil)
 
   /// An intake whose socket and store are in this directory; not started yet.
   init(in directory: TemporaryDirectory) {
+    files = directory
     socket = directory.path("intake.sock")
     store = directory.path("intake")
   }

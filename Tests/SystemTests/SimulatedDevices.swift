@@ -7,10 +7,12 @@ import WireJSON
 /// `halld simulate --pty`: the simulated devices in a process of their own, with durable logs.
 final class SimulatedDevices: Sendable {
   let directory: String
+  private let files: TemporaryDirectory
   private let program: RunningProgram
 
   /// Starts them, and waits until they can be reached.
   init(in files: TemporaryDirectory, hall: String? = nil) async throws {
+    self.files = files
     directory = files.path("devices")
     var arguments = ["simulate", "--pty", directory]
     if let hall {

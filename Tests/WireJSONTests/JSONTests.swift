@@ -3,7 +3,7 @@ import WireJSON
 
 @Suite struct JSONTests {
   @Test func `members are sorted and slashes stay slashes`() throws {
-    let value: JSONValue = ["b": 1, "a": "/halls/1", "c": [true, nil, 2.5]]
+    let value: JSONValue = ["b": 1, "a": "/halls/1", "c": [true, .null, 2.5]]
     #expect(
       String(decoding: try JSON.encode(value), as: UTF8.self)
         == #"{"a":"/halls/1","b":1,"c":[true,null,2.5]}"#)
