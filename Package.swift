@@ -37,6 +37,8 @@ let package = Package(
     .systemLibrary(
       name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+    .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+    .systemLibrary(name: "CLibUSB", pkgConfig: "libusb-1.0", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(
       name: "CQREncode", pkgConfig: "libqrencode", providers: [.apt(["libqrencode-dev"])]),
 
@@ -47,6 +49,8 @@ let package = Package(
     module("HTTPClient", ["CCups", "Posix"]),
     module("HTTPServer", ["CMicroHTTPD", "Posix"]),
     module("QRSymbol", ["CQREncode"]),
+    module("USB", ["CLibUSB", "Posix"]),
+    module("Hotplug", ["CUdev", "Posix"]),
     module("PageImages", ["CPages"]),
     module("WireJSON"),
 
@@ -58,7 +62,7 @@ let package = Package(
     module("Simulation", ["Channels", "Codecs"]),
 
     // Linux.
-    module("LinuxChannels", ["Channels", "Posix", "HTTPClient", "CCups"]),
+    module("LinuxChannels", ["Channels", "Codecs", "Posix", "HTTPClient", "CCups", "USB", "Hotplug"]),
     module(
       "SimulationHost",
       [
@@ -83,6 +87,13 @@ let package = Package(
         "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
         "Posix", "Crypto", "WireJSON", "Console", "PageImages",
       ]),
+    program(
+      "Bench",
+      [
+        "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
+        "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
+        "Posix", "Crypto", "WireJSON", "Console",
+      ]),
     program("hallctl", ["Codecs", "LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix"]),
 
     // Tests.
@@ -95,7 +106,7 @@ let package = Package(
     tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
     tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
-    tests("LinuxChannels", ["Channels", "Posix"]),
+    tests("LinuxChannels", ["Channels", "Codecs", "Posix", "Hotplug", "USB"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
     tests("LocalAPI", ["WireJSON", "Devices", "Posix"]),
     tests(
@@ -105,6 +116,20 @@ let package = Package(
         "Simulation",
         "Drivers", "HTTPServer",
       ]),
+    .testTarget(
+      name: "KernelLabTests",
+      dependencies: [
+        "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Codecs",
+        "Simulation", "SimulationHost",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DurabilityTests",
+      dependencies: [
+        "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto", "Outbox",
+        "Store", "Intake",
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "SystemTests",
       dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto"],

@@ -321,10 +321,13 @@ extension ChannelKind {
   /// The transports that supply this form of channel.
   var transports: [String] {
     switch self {
-    case .byteStream: ["tty", "simulated"]
+    case .byteStream: ["tty", "usb", "usblp", "simulated"]
     case .httpExchange: ["http", "simulated"]
     case .pageFeed: ["sane"]
     case .printQueue: ["cups"]
+    case .reports: ["usb", "hidraw", "simulated"]
+    case .inputEvents: ["usb", "evdev", "simulated"]
+    case .frames: ["usb", "video", "simulated"]
     }
   }
 }

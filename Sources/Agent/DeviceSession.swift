@@ -178,7 +178,7 @@ actor DeviceSession {
     view.profile = plan.profile.name
     let channel: Channel
     do throws(ChannelError) {
-      channel = try await surroundings.open(slot.port, line: plan.line)
+      channel = try await surroundings.open(slot.port, as: plan.driver.channel, line: plan.line)
     } catch {
       throw Fault(error, opening: slot.port)
     }

@@ -49,9 +49,11 @@ struct DeviceSurroundings: Sendable {
         flowControl: LineSettings.FlowControl(rawValue: settings.text("flow-control")) ?? .none))
   }
 
-  func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel {
+  func open(
+    _ address: ChannelAddress, as kind: ChannelKind, line: LineSettings
+  ) async throws(ChannelError) -> Channel {
     guard let bus = bus(for: address) else { throw .absent("\(address)") }
-    return try await bus.open(address, line: line)
+    return try await bus.open(address, as: kind, line: line)
   }
 
   /// True when the address changed before the time was over.

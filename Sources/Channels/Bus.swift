@@ -1,79 +1,12 @@
-/// Where a device is, as it stands in the configuration.
-public enum ChannelAddress: Sendable, Hashable, CustomStringConvertible {
-  /// A serial line or pty: `tty:/dev/ttyS1`.
-  case tty(path: String)
-  /// An HTTP device on loopback: `http://127.0.0.1:60000/eSCL`.
-  case http(port: UInt16, path: String)
-  /// A SANE device name: `sane:test:0`.
-  case sane(name: String)
-  /// A CUPS queue, on the default server or on a socket: `cups:Receipt`, `cups:Receipt@/run/cups/cups.sock`.
-  case cups(queue: String, server: String?)
-  /// A simulated device in this process: `simulated:idcard`.
-  case simulated(name: String)
-
-  /// Reads the forms shown at the cases; nil for anything else, for another host than loopback, and for empty names.
-  public init?(_ text: String) {
-    func rest(_ prefix: String) -> String? {
-      guard text.hasPrefix(prefix), text.count > prefix.count else { return nil }
-      return String(text.dropFirst(prefix.count))
-    }
-    if let path = rest("tty:") {
-      guard path.hasPrefix("/") else { return nil }
-      self = .tty(path: path)
-    } else if let name = rest("sane:") {
-      self = .sane(name: name)
-    } else if let name = rest("simulated:") {
-      self = .simulated(name: name)
-    } else if let queue = rest("cups:") {
-      let parts = queue.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
-      guard let name = parts.first, !name.isEmpty else { return nil }
-      if parts.count == 2 {
-        guard parts[1].hasPrefix("/") else { return nil }
-        self = .cups(queue: String(name), server: String(parts[1]))
-      } else {
-        self = .cups(queue: String(name), server: nil)
-      }
-    } else if let place = rest("http://127.0.0.1:") ?? rest("http://localhost:") {
-      let parts = place.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-      guard let first = parts.first, let port = UInt16(first), port > 0 else { return nil }
-      var path = parts.count == 2 ? "/" + parts[1] : ""
-      while path.hasSuffix("/") { path.removeLast() }
-      self = .http(port: port, path: path)
-    } else {
-      return nil
-    }
-  }
-
-  /// The form that ``init(_:)`` reads.
-  public var description: String {
-    switch self {
-    case .tty(let path): "tty:\(path)"
-    case .http(let port, let path): "http://127.0.0.1:\(port)\(path)"
-    case .sane(let name): "sane:\(name)"
-    case .cups(let queue, nil): "cups:\(queue)"
-    case .cups(let queue, let server?): "cups:\(queue)@\(server)"
-    case .simulated(let name): "simulated:\(name)"
-    }
-  }
-
-  /// The word a profile's `transport` predicate is held against.
-  public var transport: String {
-    switch self {
-    case .tty: "tty"
-    case .http: "http"
-    case .sane: "sane"
-    case .cups: "cups"
-    case .simulated: "simulated"
-    }
-  }
-}
-
 /// The forms of channel that a driver can ask for.
 public enum ChannelKind: String, Sendable, CaseIterable {
   case byteStream = "byte-stream"
   case httpExchange = "http-exchange"
   case pageFeed = "page-feed"
   case printQueue = "print-queue"
+  case reports
+  case inputEvents = "input-events"
+  case frames
 }
 
 /// An opened channel.
@@ -86,6 +19,12 @@ public enum Channel: Sendable {
   case pageFeed(any PageFeed)
   /// CUPS queues.
   case printQueue(any PrintQueue)
+  /// HID devices.
+  case reports(any ReportChannel)
+  /// Keypads.
+  case inputEvents(any InputEvents)
+  /// Cameras.
+  case frames(any FrameSource)
 
   /// Which form this is.
   public var kind: ChannelKind {
@@ -94,6 +33,9 @@ public enum Channel: Sendable {
     case .httpExchange: .httpExchange
     case .pageFeed: .pageFeed
     case .printQueue: .printQueue
+    case .reports: .reports
+    case .inputEvents: .inputEvents
+    case .frames: .frames
     }
   }
 
@@ -104,6 +46,9 @@ public enum Channel: Sendable {
     case .httpExchange(let exchange): await exchange.close()
     case .pageFeed(let feed): await feed.close()
     case .printQueue(let queue): await queue.close()
+    case .reports(let reports): await reports.close()
+    case .inputEvents(let events): await events.close()
+    case .frames(let frames): await frames.close()
     }
   }
 }
@@ -128,11 +73,42 @@ public struct LineSettings: Sendable, Equatable {
 public protocol Bus: Sendable {
   /// True when addresses of this form are this bus's.
   func supplies(_ address: ChannelAddress) -> Bool
-  /// Opens the channel at an address.
-  func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel
+  /// Everything the device at an address can be opened by, with what is known of each: one for a plain address, each
+  /// interface and node of a USB device for `usb:`. Empty while nothing is there.
+  func candidates(at address: ChannelAddress) async -> [ChannelCandidate]
+  /// Opens the channel at an address, in the form wanted where there is a choice; nil: in the form that is usual there.
+  func open(
+    _ address: ChannelAddress, as kind: ChannelKind?, line: LineSettings
+  ) async throws(ChannelError) -> Channel
   /// What is known of the device at an address before it is opened, for matching: `transport` always.
   func facts(of address: ChannelAddress) async -> [String: String]
   /// Returns when something at the address may have changed (a node appeared, a simulated plug went in), or when the
   /// task is cancelled. A bus that cannot tell returns only on cancellation; the supervisor then goes by its back-off.
   func waitForChange(at address: ChannelAddress) async
+}
+
+extension Bus {
+  /// The address itself.
+  public func candidates(at address: ChannelAddress) async -> [ChannelCandidate] {
+    [ChannelCandidate(address: address, facts: await facts(of: address))]
+  }
+
+  /// Opens the channel at an address in the form that is usual there.
+  public func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel {
+    try await open(address, as: nil, line: line)
+  }
+}
+
+/// One way to open a device.
+public struct ChannelCandidate: Sendable, Hashable {
+  /// What to open.
+  public var address: ChannelAddress
+  /// What is known of it, for matching: the words of a profile's `[match]` section.
+  public var facts: [String: String]
+
+  /// A candidate.
+  public init(address: ChannelAddress, facts: [String: String]) {
+    self.address = address
+    self.facts = facts
+  }
 }

@@ -19,13 +19,15 @@ public final class LinuxBus: Bus {
   public func supplies(_ address: ChannelAddress) -> Bool {
     switch address {
     case .tty, .http, .sane, .cups: true
-    case .simulated: false
+    case .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: false
     }
   }
 
   /// Opens a channel. For a SANE device only the program is looked for, for a queue only its server: what they know of
   /// the device itself is the driver's to ask.
-  public func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel {
+  public func open(
+    _ address: ChannelAddress, as kind: ChannelKind?, line: LineSettings
+  ) async throws(ChannelError) -> Channel {
     switch address {
     case .tty(let path):
       remember(path)
@@ -48,8 +50,8 @@ public final class LinuxBus: Bus {
         }
       }
       return .printQueue(CUPSQueue(queue: queue, server: server))
-    case .simulated(let name):
-      throw .absent("simulated:\(name)")
+    case .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated:
+      throw .absent("\(address)")
     }
   }
 
@@ -69,7 +71,7 @@ public final class LinuxBus: Bus {
         facts["make-and-model"] = model
       }
       await channel.close()
-    case .http, .simulated: break
+    case .http, .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: break
     }
     return facts
   }
@@ -81,7 +83,7 @@ public final class LinuxBus: Bus {
     case .tty(let path): await waitForChange(ofPath: path)
     case .cups(_, let server): await waitForChange(ofPath: server ?? CUPSQueue.systemSocket)
     case .sane: await waitForUSB()
-    case .http, .simulated: await waitForCancellation()
+    case .http, .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: await waitForCancellation()
     }
   }
 

@@ -24,7 +24,9 @@ public final class SimulatedBus: Bus {
   }
 
   /// Opens a device. A device on a line has one holder at a time; others may be opened more than once.
-  public func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel {
+  public func open(
+    _ address: ChannelAddress, as kind: ChannelKind?, line: LineSettings
+  ) async throws(ChannelError) -> Channel {
     guard let device = find(address) else { throw .absent(address.description) }
     let changes = await device.changes
     seen.withLock { $0[device.name] = changes }
@@ -36,6 +38,7 @@ public final class SimulatedBus: Bus {
     case .httpExchange, .pageFeed:
       try await device.openRequests()
       return .httpExchange(SimulatedRequests(device: device, basePath: device.basePath ?? ""))
+    case .reports, .inputEvents, .frames: throw .absent(address.description)
     }
   }
 

@@ -182,7 +182,9 @@ final class EmptyBus: Bus {
   private let changes = Observed(0)
   func plug() { changes.update { $0 += 1 } }
   func supplies(_ address: ChannelAddress) -> Bool { true }
-  func open(_ address: ChannelAddress, line: LineSettings) async throws(ChannelError) -> Channel {
+  func open(
+    _ address: ChannelAddress, as kind: ChannelKind?, line: LineSettings
+  ) async throws(ChannelError) -> Channel {
     .byteStream(SilentLine())
   }
   func facts(of address: ChannelAddress) async -> [String: String] { ["transport": address.transport] }

@@ -13,13 +13,17 @@ import Testing
     "HTTPServer": ["CMicroHTTPD", "Posix", "Glibc"],
     "QRSymbol": ["CQREncode"],
     "PageImages": ["CPages"],
+    "USB": ["CLibUSB", "Posix", "Glibc"],
+    "Hotplug": ["CUdev", "Posix", "Glibc"],
     "WireJSON": ["FoundationEssentials"],
     "Codecs": [],
     "Channels": [],
     "Devices": ["Channels", "Codecs"],
     "Drivers": ["Devices", "Channels", "Codecs"],
     "Simulation": ["Channels", "Codecs"],
-    "LinuxChannels": ["Channels", "Posix", "HTTPClient", "CCups", "Glibc"],
+    "LinuxChannels": [
+      "Channels", "Codecs", "Posix", "HTTPClient", "CCups", "USB", "Hotplug", "CLinux", "Glibc",
+    ],
     "SimulationHost": [
       "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "WireJSON", "PageImages",
     ],
@@ -43,12 +47,14 @@ import Testing
     "Bench": [
       "Agent", "Drivers", "Devices", "Simulation", "Outbox", "Store", "Posix", "Channels", "Codecs",
       "WireJSON",
-      "Intake", "Crypto", "HTTPClient", "HTTPServer", "LinuxChannels",
+      "Intake", "Crypto", "HTTPClient", "HTTPServer", "LinuxChannels", "LocalAPI", "SimulationHost",
+      "Console",
     ],
   ]
   static let language: Set<String> = ["Synchronization"]
   static let mayBeUnsafe: Set<String> = [
     "Posix", "LinuxChannels", "Crypto", "Store", "HTTPClient", "HTTPServer", "QRSymbol", "PageImages",
+    "USB", "Hotplug",
   ]
 
   private static func module(_ path: String) -> String { String(path.split(separator: "/")[1]) }

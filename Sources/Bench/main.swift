@@ -1,0 +1,3 @@
+import Console
+
+print("Bench: no measurement is named")
