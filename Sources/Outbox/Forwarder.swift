@@ -149,14 +149,17 @@ private actor Session {
     default: break
     }
     var inputs = [input]
+    // Of the same moment as what was last decided: what falls due in between would be neither done nor waited for.
+    var decided = clock.monotonicNanoseconds
     while let next = inputs.popLast() {
-      for action in policy.handle(next, now: clock.monotonicNanoseconds) {
+      decided = clock.monotonicNanoseconds
+      for action in policy.handle(next, now: decided) {
         if let answer = try await perform(action) { inputs.append(answer) }
       }
     }
     report()
     guard !isStopping else { return }
-    if let wake = policy.nextWake(now: clock.monotonicNanoseconds) {
+    if let wake = policy.nextWake(now: decided) {
       setTimer(wake) { $0.yield(.input(.tick)) }
     } else {
       timer?.task.cancel()

@@ -92,6 +92,28 @@ import WireJSON
     #expect(await outbox.status().quarantined == 0)
   }
 
+  /// Each look at the clock while one change is handled, as the one that finds the pause over; often, as it depends on
+  /// who is faster.
+  @Test(arguments: 1...8)
+  func `a pause that ends while something else is looked at is not slept through`(looks: Int) async throws {
+    for _ in 0..<20 {
+      let clock = ManualClock()
+      var station = try Station()
+      station.clock = clock
+      let opened = try await station.open()
+      let outbox = opened.outbox
+      _ = try await outbox.append([rating()])
+      let intake = ScriptedIntake { _ in .failure(TransportError(.notListening)) }
+      try await forwarding(outbox, to: intake, clock: clock) {
+        await outbox.settled { if case .trouble(_, _, .some) = $0.endpoint { true } else { false } }
+        intake.follow { _ in nil }
+        await clock.advanceToNextSleeper(afterLooks: looks)
+        outbox.wake()
+        await outbox.drained()
+      }
+    }
+  }
+
   @Test func `while it waits for the intake it does nothing`() async throws {
     let clock = ManualClock(isTicking: true)
     var station = try Station()
