@@ -61,11 +61,43 @@ public struct LineSettings: Sendable, Equatable {
   public var baud: Int
   /// Flow control on a serial line.
   public var flowControl: FlowControl
+  /// What a USB interface that is used without a driver of the kernel needs to be told.
+  public var usb: USBLine
 
   /// Settings; 9600 baud without flow control where the profile says nothing.
-  public init(baud: Int = 9600, flowControl: FlowControl = .none) {
+  public init(baud: Int = 9600, flowControl: FlowControl = .none, usb: USBLine = USBLine()) {
     self.baud = baud
     self.flowControl = flowControl
+    self.usb = usb
+  }
+}
+
+/// How a USB interface is used, from the profile.
+public struct USBLine: Sendable, Equatable {
+  /// The endpoints; nil chooses the interface's own first ones, and lets the driver choose where several layouts are
+  /// possible (``LayoutChoice``).
+  public var layout: PipeLayout?
+  /// Whether the interface is taken from a driver of the kernel that has it; else it is busy then.
+  public var takesFromKernel: Bool
+  /// Whether the kernel may have the interface back at the end; some devices do not stand it (1a86:7584,
+  /// facts/devices.md A5).
+  public var givesBack: Bool
+  /// Whether an empty packet follows a write whose last packet is full, for devices that wait for the end of the transfer.
+  public var endsWithZeroPacket: Bool
+  /// Bytes asked for at once, rounded up to whole packets; 0 is one packet, which is right for every device. More is faster
+  /// with devices that end what they send with a short packet, and makes others wait for the read's timeout.
+  public var readSize: Int
+
+  /// As is right for most.
+  public init(
+    layout: PipeLayout? = nil, takesFromKernel: Bool = true, givesBack: Bool = true,
+    endsWithZeroPacket: Bool = false, readSize: Int = 0
+  ) {
+    self.layout = layout
+    self.takesFromKernel = takesFromKernel
+    self.givesBack = givesBack
+    self.endsWithZeroPacket = endsWithZeroPacket
+    self.readSize = readSize
   }
 }
 

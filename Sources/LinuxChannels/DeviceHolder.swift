@@ -13,6 +13,12 @@ enum DeviceHolder {
       : "\(path) is held by \(holders.joined(separator: ", "))"
   }
 
+  /// Whether a program is seen to have the node open. False too where `/proc` does not show it to this account.
+  static func isHeld(_ path: String) -> Bool {
+    guard let node = try? Files.realPath(path) else { return false }
+    return !processes(holding: node).isEmpty
+  }
+
   /// The path with its owner and permissions: `/dev/ttyS0 (mode 660, user root, group 20)`.
   static func permissions(_ path: String) -> String {
     guard let owner = try? Files.owner(of: path) else { return path }

@@ -15,11 +15,11 @@ public final class LinuxBus: Bus {
     self.scanning = scanning
   }
 
-  /// True for `tty:`, `http:`, `sane:` and `cups:` addresses.
+  /// True for `tty:`, `http:`, `sane:`, `cups:`, `usb-interface:` and `lp:` addresses.
   public func supplies(_ address: ChannelAddress) -> Bool {
     switch address {
-    case .tty, .http, .sane, .cups: true
-    case .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: false
+    case .tty, .http, .sane, .cups, .usbInterface, .lp: true
+    case .usb, .hidraw, .evdev, .video, .simulated: false
     }
   }
 
@@ -50,7 +50,14 @@ public final class LinuxBus: Bus {
         }
       }
       return .printQueue(CUPSQueue(queue: queue, server: server))
-    case .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated:
+    case .usbInterface(let port, let configuration, let interface):
+      return .byteStream(
+        try await USBByteStream.open(
+          port: port, configuration: configuration, interface: interface, line: line.usb))
+    case .lp(let path):
+      remember(path)
+      return .byteStream(try LPChannel.open(path: path))
+    case .usb, .hidraw, .evdev, .video, .simulated:
       throw .absent("\(address)")
     }
   }

@@ -118,6 +118,12 @@ enum { CLINUX_DTR = 0x002, CLINUX_RTS = 0x004, CLINUX_CTS = 0x020, CLINUX_CD = 0
 int clinux_serial_lines(int fd);
 int clinux_serial_set_lines(int fd, int on, int off);
 
+// Printers of the usblp driver (printers.c)
+// The port's status byte.
+int clinux_lp_status(int fd);
+// The IEEE 1284 device id: two bytes of length, then text.
+int clinux_lp_device_id(int fd, void *buffer, size_t capacity);
+
 // Text, time, randomness (misc.c)
 long clinux_convert(const char *to, const char *from, const void *input, size_t length, void *output,
                     size_t capacity);
