@@ -57,7 +57,10 @@ public final class LinuxBus: Bus {
     case .lp(let path):
       remember(path)
       return .byteStream(try LPChannel.open(path: path))
-    case .usb, .hidraw, .evdev, .video, .simulated:
+    case .hidraw(let path): return .reports(try await HIDRawChannel.open(path: path))
+    case .evdev(let path): return .inputEvents(try await EvdevChannel.open(path: path))
+    case .video(let path): return .frames(try await V4L2Channel.open(path: path))
+    case .usb, .simulated:
       throw .absent("\(address)")
     }
   }

@@ -123,6 +123,42 @@ int clinux_serial_set_lines(int fd, int on, int off);
 int clinux_lp_status(int fd);
 // The IEEE 1284 device id: two bytes of length, then text.
 int clinux_lp_device_id(int fd, void *buffer, size_t capacity);
+// HID interfaces, input devices and cameras (devices.c); the calls of linux/hidraw.h, linux/input.h and linux/videodev2.h
+enum { CLINUX_HID_DESCRIPTOR = 4096, CLINUX_KEYS = 0x300 };
+// Length of the report descriptor, at most CLINUX_HID_DESCRIPTOR bytes.
+int clinux_hidraw_descriptor(int fd, uint8_t *buffer);
+int clinux_hidraw_info(int fd, uint32_t *bus, uint16_t *vendor, uint16_t *product);
+enum { CLINUX_HID_NAME, CLINUX_HID_PHYSICAL, CLINUX_HID_UNIQUE };
+int clinux_hidraw_text(int fd, int which, char *buffer, size_t capacity);
+// Bytes of the feature report, its number included; buffer[0] is the number asked for.
+int clinux_hidraw_get_feature(int fd, uint8_t *buffer, size_t capacity);
+int clinux_hidraw_set_feature(int fd, const uint8_t *report, size_t length);
+// Whether it is an input device with keys: 1 or 0.
+int clinux_input_has_keys(int fd);
+int clinux_input_name(int fd, char *buffer, size_t capacity);
+// One byte for each of CLINUX_KEYS keys: 1 while it is down. Key events that wait to be read are thrown away.
+int clinux_input_keys_down(int fd, uint8_t *keys);
+int clinux_input_grab(int fd, int on);
+int clinux_input_use_monotonic_clock(int fd);
+enum { CLINUX_VIDEO_CAPTURE = 0x1, CLINUX_VIDEO_STREAMING = 0x04000000, CLINUX_VIDEO_COMPRESSED = 1,
+       CLINUX_VIDEO_ERROR = 0x40 };
+// Capabilities of this node, not of the whole device.
+int clinux_video_query(int fd, uint32_t *capabilities, char *card, size_t capacity);
+int clinux_video_format(int fd, uint32_t index, uint32_t *code, uint32_t *flags);
+struct clinux_video_size {
+  uint32_t minimumWidth, maximumWidth, stepWidth, minimumHeight, maximumHeight, stepHeight;
+};
+// 1: the size is minimum = maximum, and others may follow; 0: a range, the only answer.
+int clinux_video_size(int fd, uint32_t code, uint32_t index, struct clinux_video_size *size);
+// What came of it stands in the arguments afterwards.
+int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, uint32_t *imageSize);
+// The number of buffers there are now.
+int clinux_video_request(int fd, uint32_t count);
+int clinux_video_map(int fd, uint32_t index, void **address, size_t *length);
+void clinux_video_unmap(void *address, size_t length);
+int clinux_video_queue(int fd, uint32_t index);
+int clinux_video_take(int fd, uint32_t *index, uint32_t *used, uint32_t *flags);
+int clinux_video_stream(int fd, int on);
 
 // Text, time, randomness (misc.c)
 long clinux_convert(const char *to, const char *from, const void *input, size_t length, void *output,
