@@ -99,6 +99,9 @@ let package = Package(
     // Tests.
     .target(
       name: "TestKit", dependencies: ["Posix"], path: "Tests/TestKit", swiftSettings: strict),
+    .target(
+      name: "LabKit", dependencies: ["TestKit", "Posix", "WireJSON"], path: "Tests/LabKit",
+      exclude: ["Guest"], swiftSettings: strict),
     .testTarget(name: "RulesTests", dependencies: ["TestKit", "Posix"], swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
@@ -119,14 +122,15 @@ let package = Package(
     .testTarget(
       name: "KernelLabTests",
       dependencies: [
-        "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Codecs",
+        "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Codecs",
         "Simulation", "SimulationHost",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "DurabilityTests",
       dependencies: [
-        "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto", "Outbox",
+        "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto",
+        "Outbox",
         "Store", "Intake",
       ],
       swiftSettings: strict),
