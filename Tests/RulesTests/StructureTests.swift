@@ -48,7 +48,7 @@ import Testing
       "Agent", "Drivers", "Devices", "Simulation", "Outbox", "Store", "Posix", "Channels", "Codecs",
       "WireJSON",
       "Intake", "Crypto", "HTTPClient", "HTTPServer", "LinuxChannels", "LocalAPI", "SimulationHost",
-      "Console",
+      "Console", "Glibc",
     ],
   ]
   static let language: Set<String> = ["Synchronization"]

@@ -1,3 +1,0 @@
-import Console
-
-print("Bench: no measurement is named")
