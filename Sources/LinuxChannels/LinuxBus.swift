@@ -15,11 +15,11 @@ public final class LinuxBus: Bus {
     self.scanning = scanning
   }
 
-  /// True for `tty:`, `http:`, `sane:`, `cups:`, `usb-interface:` and `lp:` addresses.
+  /// True for `tty:`, `http:`, `sane:`, `cups:` addresses and those of USB interfaces and device nodes.
   public func supplies(_ address: ChannelAddress) -> Bool {
     switch address {
-    case .tty, .http, .sane, .cups, .usbInterface, .lp: true
-    case .usb, .hidraw, .evdev, .video, .simulated: false
+    case .tty, .http, .sane, .cups, .usbInterface, .lp, .hidraw, .evdev, .video: true
+    case .usb, .simulated: false
     }
   }
 
