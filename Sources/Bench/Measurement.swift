@@ -9,7 +9,12 @@ struct Measurement: Sendable {
   let run: @Sendable (_ options: [String]) async throws -> [Figure]
 
   /// Every measurement. A new one is a file beside this and a line here.
-  static let all: [String: Measurement] = [:]
+  static let all: [String: Measurement] = [
+    "press": .press,
+    "page": .page,
+    "backlog": .backlog,
+    "receive": .receive,
+  ]
 }
 
 /// A figure that was measured.
