@@ -102,6 +102,9 @@ let package = Package(
     .target(
       name: "LabKit", dependencies: ["TestKit", "Posix", "WireJSON"], path: "Tests/LabKit",
       exclude: ["Guest"], swiftSettings: strict),
+    .target(
+      name: "HallKit", dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI"],
+      path: "Tests/HallKit", swiftSettings: strict),
     .testTarget(name: "RulesTests", dependencies: ["TestKit", "Posix"], swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
@@ -129,14 +132,15 @@ let package = Package(
     .testTarget(
       name: "DurabilityTests",
       dependencies: [
-        "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto",
-        "Outbox",
-        "Store", "Intake",
+        "HallKit", "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl",
+        "Crypto", "Outbox", "Store", "Intake",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "SystemTests",
-      dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto"],
+      dependencies: [
+        "HallKit", "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto",
+      ],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -5,13 +5,18 @@
 
 Standard library only. What is acknowledged is on the disk: a page under its digest in DIR/blobs, events as JSON
 lines in DIR/events.jsonl in the order they came, each id once. What the agent does against the document is refused
-and written to DIR/violations.jsonl; a test asserts that this file is empty. One line is printed for each answer.
+and written to DIR/violations.jsonl; a test asserts that this file is empty. What comes again is named in DIR/duplicates.
+One line is printed for each answer.
 
 DIR/mode, read at every request, makes it misbehave (no such file: it behaves):
 
     503 [SECONDS]   answers 503, with Retry-After: SECONDS where given, and stores nothing
     code500         answers 200 {"code":500}, and stores nothing
     lose-answers    stores, then hangs up without having answered
+    die             stores, then ends, without having answered
+    hang            stores nothing and never answers
+    garbage         stores nothing and answers what is no HTTP
+    half            stores nothing and hangs up in the middle of an answer of 200
     STATUS          any other status: answers it, and stores nothing
 """
 
@@ -187,6 +192,11 @@ class Store:
         with self.lock:
             self.append(self.violations, [{"violation": what}])
 
+    def again(self, what):
+        """Notes an item that was acknowledged before: allowed, and counted."""
+        with open(os.path.join(self.path, "duplicates"), "a", encoding="ascii") as file:
+            file.write(what + "\n")
+
     def has_blob(self, digest):
         return os.path.exists(os.path.join(self.blobs, digest))
 
@@ -194,6 +204,7 @@ class Store:
         """True when it is new."""
         place = os.path.join(self.blobs, digest)
         if os.path.exists(place):
+            self.again(digest)
             return False
         draft = os.path.join(self.path, f".{digest}.{os.getpid()}.{threading.get_ident()}")
         with open(draft, "wb") as file:
@@ -217,6 +228,7 @@ class Store:
                 if known is not None:
                     if known != event:
                         violations.append(f"{event['id']} came again with other contents")
+                    self.again(event["id"])
                     continue
                 key = (event["source"], event["epoch"])
                 if event["sequence"] <= self.last_sequence.get(key, ""):
@@ -338,9 +350,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             body = self.read_body()
             mode = self.server.mode()
-            if mode and mode[0] != "lose-answers":
+            if mode and mode[0] not in ("lose-answers", "die"):
                 return self.misbehave(mode)
             status, answer = handle(body)
+            if mode and mode[0] == "die":
+                os._exit(1)
             if mode:
                 self.close_connection = True
                 return self.report("lost")
@@ -409,6 +423,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def misbehave(self, mode):
         if mode[0] == "code500":
             return self.answer(200, {"code": 500})
+        if mode[0] in ("hang", "garbage", "half"):
+            self.close_connection = True
+            self.report(mode[0])
+            if mode[0] == "hang":
+                self.rfile.read(1)
+            elif mode[0] == "garbage":
+                self.wfile.write(b"\x00\xff\x16 no such protocol\r\n" * 8)
+            else:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n{")
+            return None
         self.answer(int(mode[0]), None, retry_after=mode[1] if len(mode) > 1 else None)
 
     def answer(self, status, value, retry_after=None):

@@ -1,33 +1,33 @@
 import HTTPClient
-import LocalAPI
-import Posix
+package import LocalAPI
+package import Posix
 import Synchronization
-import TestKit
+package import TestKit
 import Testing
-import WireJSON
+package import WireJSON
 
 /// `halld run` at one position: its configuration, its state, its socket, and the calls that are made to it.
 ///
 /// Every JSON answer of every system test goes through ``call(_:_:query:body:timeout:)``, where it is held against the
 /// form that the API declares for it.
-final class Position: Sendable {
+package final class Position: Sendable {
   /// An answer of the API, with the route that gave it.
-  struct Answer: Sendable {
-    var route: Route
-    var status: Int
-    var body: JSONValue
+  package struct Answer: Sendable {
+    package var route: Route
+    package var status: Int
+    package var body: JSONValue
   }
 
-  let files: TemporaryDirectory
-  let socket: String
-  let state: String
-  let intakeTarget: String
+  package let files: TemporaryDirectory
+  package let socket: String
+  package let state: String
+  package let intakeTarget: String
   /// Every JSON answer so far.
-  let answers = Observed<[Answer]>([])
+  package let answers = Observed<[Answer]>([])
   private let environment: [String: String]
   private let program = Mutex<RunningProgram?>(nil)
 
-  init(in files: TemporaryDirectory, environment: [String: String] = [:]) {
+  package init(in files: TemporaryDirectory, environment: [String: String] = [:]) {
     self.files = files
     self.environment = environment
     socket = files.path("agent.sock")
@@ -37,10 +37,10 @@ final class Position: Sendable {
 
   // MARK: The configuration
 
-  var configurationFile: String { files.path("hall.conf") }
+  package var configurationFile: String { files.path("hall.conf") }
 
   /// Lines of the section `[agent]` besides the places.
-  func write(agent: String = "", outbox: String = "", _ sections: String...) throws {
+  package func write(agent: String = "", outbox: String = "", _ sections: String...) throws {
     let text = """
       [agent]
       hall = test-hall
@@ -71,7 +71,7 @@ final class Position: Sendable {
   // MARK: The process
 
   /// The process that runs now.
-  var running: RunningProgram {
+  package var running: RunningProgram {
     get throws {
       guard let program = program.withLock({ $0 }) else {
         throw Programs.Failure(description: "the agent does not run")
@@ -82,7 +82,7 @@ final class Position: Sendable {
 
   /// Starts it, and waits until the API answers.
   @discardableResult
-  func start() async throws -> RunningProgram {
+  package func start() async throws -> RunningProgram {
     let program = try RunningProgram(
       Built.path("halld"), ["run", "--config", configurationFile], environment: environment)
     self.program.withLock { $0 = program }
@@ -91,7 +91,7 @@ final class Position: Sendable {
   }
 
   /// Ends it as a crash would.
-  func kill() async throws {
+  package func kill() async throws {
     let program = try running
     self.program.withLock { $0 = nil }
     let status = try await program.end(Signals.kill)
@@ -104,7 +104,7 @@ final class Position: Sendable {
 
   /// Ends it in good order.
   @discardableResult
-  func stop() async throws -> Posix.ExitStatus {
+  package func stop() async throws -> Posix.ExitStatus {
     let program = try running
     let status = try await program.end(Signals.terminate)
     self.program.withLock { $0 = nil }
@@ -116,7 +116,7 @@ final class Position: Sendable {
   /// Calls a route, and holds its answer against the declared form.
   /// - Throws: ``AgentCallError``; a refusal is `.problem`.
   @discardableResult
-  func call(
+  package func call(
     _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
     body: JSONValue? = nil,
     timeout: Duration = .seconds(60)
@@ -137,7 +137,7 @@ final class Position: Sendable {
   }
 
   /// Prints a document.
-  func print(_ document: [UInt8], role: String, request: String) async throws -> JSONValue {
+  package func print(_ document: [UInt8], role: String, request: String) async throws -> JSONValue {
     let client = AgentClient(socket: socket, language: .english)
     let bytes = try await client.raw(
       .print, ["role": role], query: [("requestId", request)], body: document, contentType: "application/pdf",
@@ -157,11 +157,11 @@ final class Position: Sendable {
   }
 
   /// A page's image.
-  func page(_ material: String, _ page: String) async throws -> [UInt8] {
+  package func page(_ material: String, _ page: String) async throws -> [UInt8] {
     try await raw(.readPage, ["material": material, "page": page])
   }
 
-  func metrics() async throws -> [UInt8] { try await raw(.metrics) }
+  package func metrics() async throws -> [UInt8] { try await raw(.metrics) }
 
   private static let problem = Shape.object([
     .required("type", .text(max: 200), ""), .required("status", .integer(400...599), ""),
@@ -177,7 +177,7 @@ final class Position: Sendable {
   ])
 
   /// The one place where answers are checked.
-  func check(_ answer: Answer) {
+  package func check(_ answer: Answer) {
     answers.update { $0.append(answer) }
     let isSuccess = (200...299).contains(answer.status)
     let shape = isSuccess ? answer.route.specification.answer : Self.problem
@@ -189,7 +189,7 @@ final class Position: Sendable {
   }
 
   /// Waits until these devices are in service.
-  func ready(_ roles: String...) async throws {
+  package func ready(_ roles: String...) async throws {
     _ = try await Attempts.until("\(roles) online") {
       let devices = try await call(.listDevices)["devices"]?.array ?? []
       let online = devices.filter { $0["state"] == "online" }.compactMap { $0["role"]?.string }
@@ -199,7 +199,7 @@ final class Position: Sendable {
 
   /// Waits until everything has been delivered, and gives the outbox's status.
   @discardableResult
-  func delivered(limit: Duration = .seconds(120)) async throws -> JSONValue {
+  package func delivered(limit: Duration = .seconds(120)) async throws -> JSONValue {
     var last: JSONValue?
     do {
       return try await Attempts.until("everything delivered", limit: limit) { () -> JSONValue? in
@@ -214,17 +214,17 @@ final class Position: Sendable {
   }
 
   /// The agent's events from now on, until ``EventFeed`` goes.
-  func events() async throws -> EventFeed { try await EventFeed(socket) }
+  package func events() async throws -> EventFeed { try await EventFeed(socket) }
 
   /// All bytes of all files of the state directory, save the room that is kept free for a full disk.
-  func everythingStored() throws -> [(path: String, bytes: [UInt8])] {
+  package func everythingStored() throws -> [(path: String, bytes: [UInt8])] {
     try Self.files(under: state).filter { file in
       if file.path.hasSuffix("-reserve") { return file.bytes.contains { $0 != 0 } }
       return true
     }
   }
 
-  static func files(under directory: String) throws -> [(path: String, bytes: [UInt8])] {
+  package static func files(under directory: String) throws -> [(path: String, bytes: [UInt8])] {
     var found: [(path: String, bytes: [UInt8])] = []
     for name in try Files.list(directory) {
       let path = directory + "/" + name
@@ -239,16 +239,16 @@ final class Position: Sendable {
 }
 
 /// The server-sent events of an agent, as they come.
-final class EventFeed: Sendable {
-  struct Event: Sendable {
-    var name: String
-    var data: JSONValue
+package final class EventFeed: Sendable {
+  package struct Event: Sendable {
+    package var name: String
+    package var data: JSONValue
   }
-  let events = Observed<[Event]>([])
+  package let events = Observed<[Event]>([])
   private let client: AgentClient
   private let task: Task<Void, Never>
 
-  init(_ socket: String) async throws {
+  package init(_ socket: String) async throws {
     client = AgentClient(socket: socket, language: .english)
     let stream = try await client.events()
     let events = events
@@ -282,7 +282,8 @@ final class EventFeed: Sendable {
   }
 
   /// Waits for an event.
-  func wait(_ name: String, _ condition: @escaping @Sendable (JSONValue) -> Bool = { _ in true }) async throws
+  package func wait(_ name: String, _ condition: @escaping @Sendable (JSONValue) -> Bool = { _ in true })
+    async throws
   {
     let found = await events.wait { events in events.contains { $0.name == name && condition($0.data) } }
     if found == nil { throw CancellationError() }
@@ -292,7 +293,7 @@ final class EventFeed: Sendable {
 }
 
 /// A PDF of one empty page.
-let smallestPDF: [UInt8] = {
+package let smallestPDF: [UInt8] = {
   let objects = [
     "<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
     "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>",

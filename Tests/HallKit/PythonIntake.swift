@@ -1,28 +1,28 @@
 import Posix
 import Synchronization
-import TestKit
-import WireJSON
+package import TestKit
+package import WireJSON
 
 /// The intake of Tests/Fixtures/intake.py: written from the Intake API alone, in a process of its own, with a store that
 /// outlives it.
-final class PythonIntake: Sendable {
+package final class PythonIntake: Sendable {
   /// Whether tests with it are to run.
-  static var isExpected: Bool { Programs.areExpected("python3") }
+  package static var isExpected: Bool { Programs.areExpected("python3") }
 
-  let socket: String
-  let store: String
+  package let socket: String
+  package let store: String
   private let files: TemporaryDirectory
   private let program = Mutex<RunningProgram?>(nil)
 
   /// An intake whose socket and store are in this directory; not started yet.
-  init(in directory: TemporaryDirectory) {
+  package init(in directory: TemporaryDirectory) {
     files = directory
     socket = directory.path("intake.sock")
     store = directory.path("intake")
   }
 
   /// Starts it, and waits until it listens. What it has accepted before is still there.
-  func start() async throws {
+  package func start() async throws {
     let program = try RunningProgram(
       "python3",
       [
@@ -35,7 +35,7 @@ final class PythonIntake: Sendable {
   }
 
   /// The lines of the process that runs now: one for each answer, such as `PUT /v1/blobs/… 201`.
-  var running: RunningProgram {
+  package var running: RunningProgram {
     get throws {
       guard let program = program.withLock({ $0 }) else {
         throw Programs.Failure(description: "the intake does not run")
@@ -45,7 +45,7 @@ final class PythonIntake: Sendable {
   }
 
   /// Ends it as a crash would.
-  func kill() async throws {
+  package func kill() async throws {
     let program = program.withLock { program in
       defer { program = nil }
       return program
@@ -54,7 +54,7 @@ final class PythonIntake: Sendable {
   }
 
   /// What it does wrong from now on (see the fixture); nil to behave.
-  func misbehave(_ mode: String?) throws {
+  package func misbehave(_ mode: String?) throws {
     if let mode {
       try Files.replaceDurable(store + "/mode", bytes: Array(mode.utf8), mode: 0o600)
     } else {
@@ -69,25 +69,34 @@ final class PythonIntake: Sendable {
   }
 
   /// Every event that it acknowledged, each once, in the order in which they came.
-  func events() throws -> [JSONValue] { try lines("events.jsonl") }
+  package func events() throws -> [JSONValue] { try lines("events.jsonl") }
 
   /// The accepted events of a type.
-  func events(_ type: String) throws -> [JSONValue] {
+  package func events(_ type: String) throws -> [JSONValue] {
     try events().filter { $0["type"]?.string == "gov.hall.\(type).v1" }
   }
 
   /// What the agent did against the document.
-  func violations() throws -> [String] {
+  package func violations() throws -> [String] {
     try lines("violations.jsonl").compactMap { $0["violation"]?.string }
   }
 
-  /// Pages that it acknowledged, by digest.
-  func blobs() throws -> Set<String> { Set(try Files.list(store + "/blobs")) }
+  /// How many items came that it had acknowledged before.
+  package func duplicates() throws -> Int {
+    let path = store + "/duplicates"
+    guard Files.exists(path) else { return 0 }
+    return try Files.read(path, limit: 1 << 30).count { $0 == 10 }
+  }
 
-  func blob(_ digest: String) throws -> [UInt8] { try Files.read("\(store)/blobs/\(digest)", limit: 1 << 30) }
+  /// Pages that it acknowledged, by digest.
+  package func blobs() throws -> Set<String> { Set(try Files.list(store + "/blobs")) }
+
+  package func blob(_ digest: String) throws -> [UInt8] {
+    try Files.read("\(store)/blobs/\(digest)", limit: 1 << 30)
+  }
 
   /// What is wrong with the order of the accepted events: within a source and epoch the sequence rises from 1 without a gap.
-  func gaps() throws -> [String] {
+  package func gaps() throws -> [String] {
     var last: [String: Int64] = [:]
     var problems: [String] = []
     for event in try events() {

@@ -1,18 +1,18 @@
-import Posix
-import TestKit
+package import Posix
+package import TestKit
 
 /// The programs under test, which were built with the tests.
-enum Built {
+package enum Built {
   /// The directory in which the package's products lie: that of the program that runs the tests.
-  static let directory: String = {
+  package static let directory: String = {
     let program = (try? Files.realPath("/proc/self/exe")) ?? ""
     return Files.directory(of: program)
   }()
 
-  static func path(_ program: String) -> String { "\(directory)/\(program)" }
+  package static func path(_ program: String) -> String { "\(directory)/\(program)" }
 
   /// What programs are started with: none of the tests' own surroundings but what they need to run at all.
-  static let environment: [String: String] = {
+  package static let environment: [String: String] = {
     var environment = ["LANG": "C.UTF-8"]
     for name in ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"] { environment[name] = Environment[name] }
     return environment
@@ -20,22 +20,22 @@ enum Built {
 }
 
 /// A program with the lines that it prints.
-final class RunningProgram: Sendable {
-  struct Printed: Sendable {
-    var lines: [String] = []
-    var errors: [String] = []
-    var openStreams = 2
-    var all: [String] { lines + errors }
+package final class RunningProgram: Sendable {
+  package struct Printed: Sendable {
+    package var lines: [String] = []
+    package var errors: [String] = []
+    package var openStreams = 2
+    package var all: [String] { lines + errors }
   }
   /// Standard output and standard error, whole lines.
-  let printed = Observed(Printed())
-  let name: String
+  package let printed = Observed(Printed())
+  package let name: String
   private let process: ChildProcess
 
-  var processID: Int32 { process.processID }
+  package var processID: Int32 { process.processID }
 
   /// Starts it; it is killed when this object goes.
-  init(
+  package init(
     _ path: String, _ arguments: [String], environment: [String: String] = [:],
     input: ChildProcess.Input = .null
   ) throws {
@@ -71,7 +71,7 @@ final class RunningProgram: Sendable {
 
   /// Waits until so many lines of either stream contain a text.
   @discardableResult
-  func line(containing text: String, count: Int = 1) async throws -> String {
+  package func line(containing text: String, count: Int = 1) async throws -> String {
     let found = await printed.wait { printed in
       printed.openStreams == 0 || printed.all.count { $0.contains(text) } >= count
     }
@@ -85,19 +85,26 @@ final class RunningProgram: Sendable {
   }
 
   /// How many lines contain a text.
-  func count(_ text: String) -> Int { printed.value.all.count { $0.contains(text) } }
+  package func count(_ text: String) -> Int { printed.value.all.count { $0.contains(text) } }
 
-  func signal(_ signal: Int32) { process.signal(signal) }
+  package func signal(_ signal: Int32) { process.signal(signal) }
 
   /// Sends a signal, and waits for the end.
   @discardableResult
-  func end(_ signal: Int32) async throws -> Posix.ExitStatus {
+  package func end(_ signal: Int32) async throws -> Posix.ExitStatus {
     process.signal(signal)
     return try await status()
   }
 
+  /// Waits for its end, however long it takes, and for all that it printed.
+  package func lasting() async throws -> Posix.ExitStatus {
+    guard let status = await process.wait(timeout: nil) else { throw CancellationError() }
+    await printed.wait { $0.openStreams == 0 }
+    return status
+  }
+
   /// Waits for its end.
-  func status() async throws -> Posix.ExitStatus {
+  package func status() async throws -> Posix.ExitStatus {
     guard let status = await process.wait(timeout: .seconds(60)) else {
       throw Programs.Failure(
         description: "\(name) did not end:\n" + printed.value.all.joined(separator: "\n"))
@@ -106,14 +113,14 @@ final class RunningProgram: Sendable {
   }
 
   /// What a program printed that has run to its end.
-  struct Result: Sendable {
-    var status: Posix.ExitStatus
-    var output: String
-    var errors: String
+  package struct Result: Sendable {
+    package var status: Posix.ExitStatus
+    package var output: String
+    package var errors: String
   }
 
   /// Runs a program to its end.
-  static func run(
+  package static func run(
     _ path: String, _ arguments: [String], environment: [String: String] = [:],
     input: ChildProcess.Input = .null
   ) async throws -> Result {
@@ -128,7 +135,7 @@ final class RunningProgram: Sendable {
 }
 
 /// True for the text of a program that broke down instead of saying what is wrong.
-func isCrashReport(_ text: String) -> Bool {
+package func isCrashReport(_ text: String) -> Bool {
   ["Fatal error", "Stack dump", "Thread 0", "*** Signal", "Backtrace", "Illegal instruction"]
     .contains { text.contains($0) }
 }

@@ -1,17 +1,17 @@
 import HTTPClient
 import Posix
 import Synchronization
-import TestKit
+package import TestKit
 import WireJSON
 
 /// `halld simulate --pty`: the simulated devices in a process of their own, with durable logs.
-final class SimulatedDevices: Sendable {
-  let directory: String
+package final class SimulatedDevices: Sendable {
+  package let directory: String
   private let files: TemporaryDirectory
   private let program: RunningProgram
 
   /// Starts them, and waits until they can be reached.
-  init(in files: TemporaryDirectory, hall: String? = nil) async throws {
+  package init(in files: TemporaryDirectory, hall: String? = nil) async throws {
     self.files = files
     directory = files.path("devices")
     var arguments = ["simulate", "--pty", directory]
@@ -24,7 +24,7 @@ final class SimulatedDevices: Sendable {
   }
 
   /// Where the agent finds a device.
-  func port(of name: String) throws -> String {
+  package func port(of name: String) throws -> String {
     switch name {
     case "scanner":
       let text = try Files.read(directory + "/scanner.url", limit: 4096)
@@ -35,7 +35,7 @@ final class SimulatedDevices: Sendable {
   }
 
   /// The device as a section of the agent's configuration.
-  func section(_ name: String) throws -> String {
+  package func section(_ name: String) throws -> String {
     let (kind, profile) =
       switch name {
       case "idcard": ("id-card-reader", "sdt-serial")
@@ -48,18 +48,18 @@ final class SimulatedDevices: Sendable {
       "[device \(name)]\nkind = \(kind)\nport = \(try port(of: name))\nprofile = \(profile)\nsimulated = yes\n"
   }
 
-  static let all = ["idcard", "dispenser", "scanner", "evaluator", "printer"]
+  package static let all = ["idcard", "dispenser", "scanner", "evaluator", "printer"]
 
   // MARK: What a person does
 
   /// Carries out one or more commands, and gives the device's state after them.
   @discardableResult
-  func apply(_ command: String, to name: String) async throws -> [String: String] {
+  package func apply(_ command: String, to name: String) async throws -> [String: String] {
     try await exchange(.post, name, try JSON.encode(["command": .string(command)] as JSONValue))
   }
 
   /// The device's state: names and words.
-  func state(of name: String) async throws -> [String: String] { try await exchange(.get, name, []) }
+  package func state(of name: String) async throws -> [String: String] { try await exchange(.get, name, []) }
 
   private func exchange(_ method: HTTPMethod, _ name: String, _ body: [UInt8]) async throws -> [String:
     String]
@@ -76,14 +76,14 @@ final class SimulatedDevices: Sendable {
 
   // MARK: What a device really did
 
-  struct Record: Sendable {
-    var event: String
-    var fields: [(name: String, value: String)]
-    subscript(_ name: String) -> String? { fields.first { $0.name == name }?.value }
+  package struct Record: Sendable {
+    package var event: String
+    package var fields: [(name: String, value: String)]
+    package subscript(_ name: String) -> String? { fields.first { $0.name == name }?.value }
   }
 
   /// Everything in a device's own durable log.
-  func records(of name: String) throws -> [Record] {
+  package func records(of name: String) throws -> [Record] {
     let text = String(decoding: try Files.read("\(directory)/\(name).log", limit: 1 << 28), as: UTF8.self)
     return text.split(separator: "\n").compactMap { line in
       let parts = line.split(separator: "\t", omittingEmptySubsequences: false)
@@ -97,9 +97,9 @@ final class SimulatedDevices: Sendable {
     }
   }
 
-  func records(of name: String, _ event: String) throws -> [Record] {
+  package func records(of name: String, _ event: String) throws -> [Record] {
     try records(of: name).filter { $0.event == event }
   }
 
-  func stop() async throws { try await program.end(Signals.terminate) }
+  package func stop() async throws { try await program.end(Signals.terminate) }
 }

@@ -1,3 +1,4 @@
+import HallKit
 import Posix
 import TestKit
 import Testing

@@ -1,3 +1,4 @@
+import HallKit
 import LocalAPI
 import Posix
 import TestKit

@@ -1,5 +1,6 @@
 import Crypto
 import HTTPClient
+import HallKit
 import Posix
 import TestKit
 import Testing

@@ -1,4 +1,5 @@
 import Crypto
+import HallKit
 import LocalAPI
 import Posix
 import TestKit
