@@ -232,6 +232,15 @@ public enum Files {
     try check(unsafe clinux_chmod(path, mode), "chmod \(path)")
   }
 
+  /// Gives an attribute of the kernel (a file of `/sys` or `/proc/sys`) a value, in one write as these files want it. The
+  /// kernel may refuse it with any errno.
+  public static func setAttribute(_ path: String, _ value: String) throws(SystemError) {
+    try refuseNul(path, "write")
+    let file = try open(path, .writing)
+    let bytes = Array(value.utf8)
+    try check(unsafe clinux_write(file.raw, bytes, bytes.count), "write '\(value)' to \(path)")
+  }
+
   /// The directory part of a path: `/a` of `/a/b`, `.` of `b`, `/` of `/a`.
   public static func directory(of path: String) -> String {
     var bytes = Substring(path)

@@ -28,6 +28,12 @@ public enum Loopback {
       adopting: try check(clinux_loopback_connect(port, 1000), "connect to 127.0.0.1 port \(port)"))
   }
 
+  /// Sends every write of a connection at once (`TCP_NODELAY`), for protocols of small messages that answer each other.
+  public static func sendAtOnce(_ raw: Int32) {
+    // A socket that cannot do it is only slower.
+    _ = clinux_send_at_once(raw)
+  }
+
   /// The user whose process listens on the port and would get a connection to 127.0.0.1 (else to ::1); `nil` when
   /// nobody listens.
   ///

@@ -68,6 +68,7 @@ int clinux_peer_credentials(int fd, int32_t *process, uint32_t *user, uint32_t *
 int clinux_peer_groups(int fd, uint32_t *groups, int capacity);
 int clinux_loopback_listen(uint16_t port, uint16_t *actual);
 int clinux_loopback_connect(uint16_t port, int milliseconds);
+int clinux_send_at_once(int fd);
 
 // Files (files.c)
 enum { CLINUX_KIND_OTHER, CLINUX_KIND_FILE, CLINUX_KIND_DIRECTORY, CLINUX_KIND_LINK, CLINUX_KIND_SOCKET,
