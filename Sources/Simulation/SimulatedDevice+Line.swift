@@ -42,7 +42,7 @@ extension SimulatedDevice {
   public func openLine() throws(ChannelError) -> SimulatedLine {
     guard serial != nil else { throw .malformed("\(name) is not a device on a line of bytes") }
     guard line.isPlugged else { throw .absent("simulated:\(name)") }
-    guard attached == nil else { throw .busy("simulated:\(name) is already open") }
+    guard attached == nil, usbHost == nil else { throw .busy("simulated:\(name) is already open") }
     lastEnd += 1
     ends[lastEnd] = LineEnd()
     attached = lastEnd
@@ -56,6 +56,7 @@ extension SimulatedDevice {
     case .noise(let count): deliver(line.noise(count))
     default: line.arm(command)
     }
+    if command == .clear { usb?.faults = USBFaults() }
     if !wasPlugged, line.isPlugged {
       note(SimulationRecord("plug"))
       changed()
@@ -63,9 +64,14 @@ extension SimulatedDevice {
     if wasPowered, !line.isPowered {
       note(SimulationRecord("power-off"))
       dropReplies()
+      if usb != nil {
+        disconnectUSB()
+        changed()
+      }
       perform(serial?.powerLost() ?? [])
     } else if !wasPowered, line.isPowered {
       note(SimulationRecord("power-on"))
+      if usb != nil { changed() }
     }
     if line.writable == 0 || line.answerable == 0 { unplug() }
     if !line.isStalled { flush() }
@@ -79,6 +85,7 @@ extension SimulatedDevice {
     line.answerable = nil
     note(SimulationRecord("unplug"))
     dropReplies()
+    disconnectUSB()
     if let id = attached {
       attached = nil
       ends[id]?.isGone = true
@@ -105,6 +112,7 @@ extension SimulatedDevice {
 
   private func hand(over piece: [UInt8]) {
     guard line.isPlugged else { return }
+    if usbHost != nil { return handToUSB(piece) }
     var bytes = piece
     if let left = line.answerable {
       bytes = Array(bytes.prefix(left))
@@ -211,6 +219,7 @@ extension SimulatedDevice {
 
   /// Hands the device what it takes now of what the host waits to write.
   func pump() {
+    pumpUSB()
     while let id = attached, var writer = ends[id]?.writers.first {
       ends[id]?.writers.removeFirst()
       writer.taken += feed(writer.bytes[writer.taken...])

@@ -37,6 +37,12 @@ public actor SimulatedDevice {
   var lastEnd = 0
   var held: [[UInt8]] = []
 
+  // The USB side, for a device that has one (SimulatedDevice+USB.swift).
+  var usb: SimulatedUSBDevice?
+  var usbHost: USBHost?
+  /// What it says of itself on USB; nil for a device without.
+  public nonisolated let usbDescription: USBDescription?
+
   // Requests that wait for the end of a hang (SimulatedDevice+Requests.swift).
   var hanging: [Int: CheckedContinuation<Void, Never>] = [:]
   var lastHang = 0
@@ -70,20 +76,28 @@ public actor SimulatedDevice {
   /// - Parameters:
   ///   - name: Its name, one word.
   ///   - model: The model.
+  ///   - usb: How it is a USB device, if it is one.
   ///   - time: The clock of its delays and timers.
   ///   - seed: What random damage depends on.
   ///   - sink: Called with each record, in order.
   public init(
-    _ name: String, _ model: any SimulatedSerialDevice, time: any Timekeeper, seed: UInt64 = 1,
-    sink: Sink? = nil
+    _ name: String, _ model: any SimulatedSerialDevice, usb function: (any SimulatedUSBFunction)? = nil,
+    time: any Timekeeper, seed: UInt64 = 1, sink: Sink? = nil
   ) {
     self.name = name
     modelName = model.modelName
     kind = .byteStream
     basePath = nil
     bodyLimit = 0
-    commandHelp = LineFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
-    events = ["command", "plug", "unplug", "power-on", "power-off"] + model.events
+    let usbHelp = USBFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) }
+    commandHelp =
+      LineFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) }
+      + (function == nil ? [] : usbHelp) + model.help
+    events =
+      ["command", "plug", "unplug", "power-on", "power-off"]
+      + (function == nil ? [] : ["attach", "configured", "detach"]) + model.events
+    usb = function.map { SimulatedUSBDevice($0) }
+    usbDescription = function?.description
     self.time = time
     serial = model
     line = LineFaults(seed: seed)
@@ -106,6 +120,7 @@ public actor SimulatedDevice {
     kind = model.channelKind
     basePath = model.basePath
     bodyLimit = model.bodyLimit
+    usbDescription = nil
     commandHelp = HTTPFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) } + model.help
     events = ["command", "plug", "unplug"] + model.events
     self.time = time
@@ -126,6 +141,9 @@ public actor SimulatedDevice {
   public func apply(_ text: String) throws(SimulationError) {
     let words = CommandReader.words(text).joined(separator: " ")
     if serial != nil, let command = CommandReader.match(words, LineFaults.commands) {
+      note(SimulationRecord("command", [SimulationField("text", words)]))
+      apply(command)
+    } else if usb != nil, let command = CommandReader.match(words, USBFaults.commands) {
       note(SimulationRecord("command", [SimulationField("text", words)]))
       apply(command)
     } else if http != nil, let command = CommandReader.match(words, HTTPFaults.commands) {
@@ -160,12 +178,15 @@ public actor SimulatedDevice {
   /// The model's state and the faults in force, as names and words.
   public var state: [SimulationField] {
     let model = serial?.state ?? http?.state ?? []
-    let faults = serial == nil ? requests.state : line.state + [SimulationField("open", attached != nil)]
-    return [SimulationField("model", modelName)] + model + faults
+    let isOpen = attached != nil || usbHost != nil
+    let faults = serial == nil ? requests.state : line.state + [SimulationField("open", isOpen)]
+    return [SimulationField("model", modelName)] + model + faults + (usb?.state ?? [])
   }
 
-  /// False after `unplug`.
-  public var isPlugged: Bool { serial == nil ? requests.isPlugged : line.isPlugged }
+  /// False after `unplug`, and for a USB device after `power off`, which a host cannot tell from it.
+  public var isPlugged: Bool {
+    serial == nil ? requests.isPlugged : line.isPlugged && (usb == nil || line.isPowered)
+  }
 
   // MARK: Records
 

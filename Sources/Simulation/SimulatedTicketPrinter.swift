@@ -6,7 +6,7 @@ import Codecs
 /// What it is sent waits in the receive buffer and is printed line by line while nothing is in the way. Off line it prints
 /// nothing; with the buffer full it holds the line (USB NAK, hardware flow control), and goes on where it stopped when the
 /// cause is gone: the old ticket comes out first.
-public struct SimulatedTicketPrinter: SimulatedSerialDevice {
+public struct SimulatedTicketPrinter: SimulatedPrinterPort {
   /// Which characters its font has, and how it takes bytes for them.
   public enum Font: String, Sendable, CaseIterable {
     /// GB 18030, two-byte characters only; each pair of a four-byte character prints one box (facts/devices.md A1).
@@ -301,6 +301,19 @@ public struct SimulatedTicketPrinter: SimulatedSerialDevice {
     case .realTimePulse: return [.record(SimulationRecord("pulse"))]
     default: return []
     }
+  }
+
+  /// The USB printer class's word on it: paper empty (20), selected (10), no error (08); `18` is good.
+  public var portStatus: UInt8 {
+    if options.honesty == .constant { return 0 }
+    // An error does not deselect it: hosts would then tell "off line" and not the cause.
+    return (paper == .out ? 0x20 : 0) | 0x10 | (isOffline ? 0 : 0x08)
+  }
+
+  /// The USB printer class's reset: buffers are forgotten, modes stay.
+  public mutating func softReset() -> [SimulatedAction] {
+    clear()
+    return finish([])
   }
 
   private mutating func clear() {

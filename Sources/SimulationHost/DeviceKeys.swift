@@ -12,9 +12,10 @@ enum IDCardReaderKeys {
   static let outOfOrder = ConfKey<Bool>(
     "out-of-order", .word(among: [("34", true), ("81-41", false)]), default: true)
   static let readNeedsFind = ConfKey("read-needs-find", .boolean, default: true)
-  static let all: [any ConfKeyDeclaration] = [
-    mustReplace, fingerprintModule, addressCommand, outOfOrder, readNeedsFind,
-  ]
+  static let all: [any ConfKeyDeclaration] =
+    [
+      mustReplace, fingerprintModule, addressCommand, outOfOrder, readNeedsFind,
+    ] + USBKeys.optional
 }
 
 enum TicketDispenserKeys {
@@ -28,9 +29,11 @@ enum TicketDispenserKeys {
   static let automaticStatus = ConfKey("automatic-status", .boolean, default: true)
   static let presenter = ConfKey("presenter", .boolean, default: false)
   static let status = ConfKey("status", ConfType<SimulatedTicketPrinter.Honesty>.word, default: .honest)
-  static let all: [any ConfKeyDeclaration] = [
-    width, font, buffer, busyWhenOffline, chineseAtStart, echo, automaticStatus, presenter, status,
-  ]
+  static let all: [any ConfKeyDeclaration] =
+    [
+      width, font, buffer, busyWhenOffline, chineseAtStart, echo, automaticStatus, presenter, status,
+      USBKeys.deviceID, USBKeys.portStatus,
+    ] + USBKeys.optional
 }
 
 enum ScannerKeys {
@@ -49,9 +52,9 @@ enum EvaluatorKeys {
   static let acknowledgeTime = ConfKey(
     "acknowledge-time", .duration(in: .milliseconds(10) ... .seconds(60)), default: .milliseconds(500))
   static let repeats = ConfKey("repeats", .integer(in: 0...100), default: 3)
-  static let all: [any ConfKeyDeclaration] = [addresses, keys, acknowledgeTime, repeats]
+  static let all: [any ConfKeyDeclaration] = [addresses, keys, acknowledgeTime, repeats] + USBKeys.optional
 
-  private static let pairs = ConfType<[Int]>(
+  static let pairs = ConfType<[Int]>(
     expected: ConfExpected(english: "a level and the value its key sends, as 5:1", chinese: "等级和按键值，如 5:1")
   ) { text in
     let parts = text.split(separator: ":").compactMap { Int($0) }
@@ -108,7 +111,8 @@ extension SimulationConfiguration.Device {
         (options.findTime, options.selectTime) = (.milliseconds(100), .milliseconds(100))
         options.readTime = .milliseconds(800)
       }
-      return SimulatedDevice(name, SimulatedIDCardReader(options), time: time, seed: seed, sink: sink)
+      return SimulatedDevice(
+        name, SimulatedIDCardReader(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
     case .ticketDispenser:
       let font = try section.value(TicketDispenserKeys.font)
       var options = SimulatedTicketPrinter.Options { Iconv.decode($0, from: font.encoding) }
@@ -123,7 +127,8 @@ extension SimulationConfiguration.Device {
       options.honesty = try section.value(TicketDispenserKeys.status)
       options.lineTime = speed == .instant ? .zero : .milliseconds(20)
       options.firstTicket = first("ticket-number")
-      return SimulatedDevice(name, SimulatedTicketPrinter(options), time: time, seed: seed, sink: sink)
+      return SimulatedDevice(
+        name, SimulatedTicketPrinter(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
     case .esclScanner:
       var options = SimulatedScanner.Options(pages: pages)
       options.pageTime = pause(perMinute: try section.value(ScannerKeys.pagesPerMinute))
@@ -139,7 +144,16 @@ extension SimulationConfiguration.Device {
       options.acknowledgeTime = try section.value(EvaluatorKeys.acknowledgeTime)
       options.repeats = try section.value(EvaluatorKeys.repeats)
       options.firstPress = first("press-number")
-      return SimulatedDevice(name, SimulatedEvaluator(options), time: time, seed: seed, sink: sink)
+      return SimulatedDevice(
+        name, SimulatedEvaluator(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
+    case .keypad:
+      var options = SimulatedKeypad.Options()
+      options.keys = [:]
+      for pair in try section.value(KeypadKeys.keys) { options.keys[pair[0]] = UInt8(exactly: pair[1]) }
+      options.holdTime = speed == .instant ? .zero : .milliseconds(80)
+      options.firstPress = first("press-number")
+      return SimulatedDevice(
+        name, SimulatedKeypad(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
     case .printer:
       var options = SimulatedPrinter.Options()
       options.queue = try section.value(PrinterKeys.queue)

@@ -107,7 +107,21 @@ public actor SimulatedHall {
     }
   }
 
-  /// Attaches every device so that other programs reach it: lines as `DIRECTORY/NAME.tty`, a link to a pseudo-terminal;
+  /// Plugs USB devices into this machine's own virtual host controller (Linux `vhci_hcd`; root's business), in this order.
+  /// Returns when the kernel has been told of all of them; each is plugged in again when `plug` says so.
+  ///
+  /// - Parameter names: which; all USB devices unless given.
+  public func attachToVirtualHost(_ names: [String]? = nil) async throws(SimulatedHallError) {
+    for (index, device) in devices.enumerated()
+    where device.isUSB && names?.contains(device.name) != false && attachments[device.name] == nil {
+      let attachment = VHCIAttachment(
+        device, number: UInt32(clamping: index + 1), controller: VirtualHostController())
+      attachments[device.name] = attachment
+      try await attachment.start()
+    }
+  }
+
+  /// Attaches every device so that other programs reach it, USB devices excepted: lines as `DIRECTORY/NAME.tty`, a link to a pseudo-terminal;
   /// scanners on the loopback, their address in `DIRECTORY/NAME.url`; the first printer as `DIRECTORY/cups.sock`, others as
   /// `DIRECTORY/NAME.sock`. Returns when all of them can be reached. A device that is unplugged is not there until it is
   /// plugged again, at the same place.
@@ -120,6 +134,8 @@ public actor SimulatedHall {
     var hasPrinter = false
     for device in devices where attachments[device.name] == nil {
       let attachment: any Attachment
+      // A USB device is for a USB host.
+      if device.isUSB { continue }
       switch device.kind {
       case .byteStream: attachment = TerminalAttachment(device, link: "\(directory)/\(device.name).tty")
       case .printQueue:

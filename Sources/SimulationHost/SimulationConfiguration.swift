@@ -25,6 +25,8 @@ public struct SimulationConfiguration: Sendable {
     case evaluator
     /// A printer behind a print service.
     case printer
+    /// A USB keyboard with rating keys.
+    case keypad
 
     /// The keys its section may have besides `model` and `start`.
     var keys: [any ConfKeyDeclaration] {
@@ -34,6 +36,7 @@ public struct SimulationConfiguration: Sendable {
       case .esclScanner: ScannerKeys.all
       case .evaluator: EvaluatorKeys.all
       case .printer: PrinterKeys.all
+      case .keypad: KeypadKeys.all
       }
     }
   }
@@ -107,7 +110,40 @@ public struct SimulationConfiguration: Sendable {
     }
   }
 
-  /// One device of each model: `idcard`, `dispenser`, `scanner` with four sheets in its feeder, `evaluator`, `printer`.
+  /// One device in each form of USB device: `reader` and its four brothers, `dispenser`, `keypad`, `evaluator`.
+  public static let usb: SimulationConfiguration = {
+    let text = """
+      [device reader]
+      model = id-card-reader
+      usb = single-pair
+      [device reader-split]
+      model = id-card-reader
+      usb = split-pipe
+      [device reader-5020]
+      model = id-card-reader
+      usb = 0316-5020
+      [device reader-hid]
+      model = id-card-reader
+      usb = hid
+      [device reader-hid-wrapped]
+      model = id-card-reader
+      usb = hid-wrapped
+      [device dispenser]
+      model = ticket-dispenser
+      usb = printer
+      usb-serial = SIM00001
+      [device keypad]
+      model = keypad
+      [device evaluator]
+      model = evaluator
+      usb = serial
+      """
+    // A test holds that this text is right.
+    let read = try? SimulationConfiguration.read(Array(text.utf8), file: "usb")
+    return read ?? SimulationConfiguration(speed: .realistic, seed: 1, devices: [])
+  }()
+
+  /// One device of each model that every hall has: `idcard`, `dispenser`, `scanner` with four sheets in its feeder, `evaluator`, `printer`.
   public static let standard: SimulationConfiguration = {
     let text = """
       [device idcard]
@@ -162,7 +198,7 @@ public struct SimulationConfiguration: Sendable {
             entry.key, nearest: NearestWord.find(entry.key, in: names),
             belongsTo: owner.map { "model = \($0.rawValue)" }), at: entry.position))
     }
-    return errors
+    return errors + model.usbMistakes(section)
   }
 
   private func checkStart(of device: Device) throws(ConfError) {

@@ -31,14 +31,15 @@ struct RunningSimulation: Sendable {
     file.isEmpty ? nil : RunningSimulation(hall: try await hall(file, logs: logs))
   }
 
-  /// The devices of a file, or the five of this program.
+  /// The devices of a file, or the five of this program (`builtin`), or its USB devices (`usb`).
   static func hall(_ file: String, logs: String?) async throws(SimulationStartError) -> SimulatedHall {
     let configuration: SimulationConfiguration
     do throws(ConfErrors) {
-      configuration =
-        file == "builtin"
-        ? SimulationConfiguration.standard.at(.instant)
-        : try SimulationConfiguration.read(try ConfigurationFiles.text(file), file: file)
+      switch file {
+      case "builtin": configuration = SimulationConfiguration.standard.at(.instant)
+      case "usb": configuration = SimulationConfiguration.usb.at(.instant)
+      default: configuration = try SimulationConfiguration.read(try ConfigurationFiles.text(file), file: file)
+      }
     } catch {
       throw .configuration(error)
     }
