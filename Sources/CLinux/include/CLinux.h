@@ -172,4 +172,11 @@ uint64_t clinux_boottime(void);
 int clinux_clock_synchronised(void);
 int clinux_random(void *buffer, size_t count);
 
+// Devices that come and go (hotplug.c)
+// A descriptor that becomes readable, and whose read fails, when the wall clock is set and when the machine resumes.
+int clinux_clock_watch(void);
+int clinux_clock_watch_again(int fd);
+// Resets the port of the USB device whose node in /dev/bus/usb is open for writing; the kernel may take seconds.
+int clinux_usb_reset(int fd);
+
 #endif
