@@ -117,12 +117,31 @@ public protocol Bus: Sendable {
   /// Returns when something at the address may have changed (a node appeared, a simulated plug went in), or when the
   /// task is cancelled. A bus that cannot tell returns only on cancellation; the supervisor then goes by its back-off.
   func waitForChange(at address: ChannelAddress) async
+  /// As ``waitForChange(at:)``, and at once when ``candidates(at:)`` would not say any more what it said.
+  func waitForChange(at address: ChannelAddress, from seen: [ChannelCandidate]) async
+  /// Who keeps a device from being opened, or is known to do so, as far as the system tells.
+  func rivals(of candidate: ChannelCandidate) async -> [Rival]
+  /// Makes the device start anew without a hand at its plug (a reset of its USB port).
+  func restart(_ candidate: ChannelCandidate) async throws(ChannelError)
 }
 
 extension Bus {
   /// The address itself.
   public func candidates(at address: ChannelAddress) async -> [ChannelCandidate] {
     [ChannelCandidate(address: address, facts: await facts(of: address))]
+  }
+
+  /// Goes by the address alone.
+  public func waitForChange(at address: ChannelAddress, from seen: [ChannelCandidate]) async {
+    await waitForChange(at: address)
+  }
+
+  /// Nobody is known.
+  public func rivals(of candidate: ChannelCandidate) async -> [Rival] { [] }
+
+  /// There is no way to.
+  public func restart(_ candidate: ChannelCandidate) async throws(ChannelError) {
+    throw .absent("a way to restart \(candidate.address)")
   }
 
   /// Opens the channel at an address in the form that is usual there.
@@ -137,10 +156,72 @@ public struct ChannelCandidate: Sendable, Hashable {
   public var address: ChannelAddress
   /// What is known of it, for matching: the words of a profile's `[match]` section.
   public var facts: [String: String]
+  /// The device it is a part of, where that is known; nil for what is a device by itself.
+  public var unit: DeviceUnit?
 
   /// A candidate.
-  public init(address: ChannelAddress, facts: [String: String]) {
+  public init(address: ChannelAddress, facts: [String: String], unit: DeviceUnit? = nil) {
     self.address = address
     self.facts = facts
+    self.unit = unit
+  }
+}
+
+/// One device of several a slot may have: how it is told from others of its model, over replugging and restarts.
+public struct DeviceUnit: Sendable, Hashable {
+  /// What model it is: vendor and product id, `0483:070b`.
+  public var model: String
+  /// Its own number; nil where it has none, or one that others have too.
+  public var serial: String?
+  /// Where it is plugged in, independent of the order in which controllers were found: `0000:00:14.0:1.2`.
+  public var place: String
+  /// The same for people, as the configuration has it: `1-1.2`.
+  public var port: String
+  /// What it calls itself: maker and product.
+  public var name: String
+
+  /// A unit.
+  public init(model: String, serial: String?, place: String, port: String, name: String) {
+    self.model = model
+    self.serial = serial
+    self.place = place
+    self.port = port
+    self.name = name
+  }
+
+  /// True for the same unit, wherever it is plugged in; without a number of its own a unit is known by its place.
+  public func isSame(as other: DeviceUnit) -> Bool {
+    guard model == other.model else { return false }
+    if let serial, let another = other.serial { return serial == another }
+    return place == other.place
+  }
+}
+
+/// Somebody who has a device that is wanted.
+public struct Rival: Sendable, Hashable {
+  /// How it is known.
+  public enum Form: Sendable, Hashable {
+    /// The kernel's own driver is bound to it.
+    case kernelDriver
+    /// A program that has it open.
+    case holder
+    /// A program that runs and is known to take such devices; whether it has this one cannot be seen.
+    case suspect
+  }
+  /// How it is known.
+  public var form: Form
+  /// `usblp`, `ModemManager`.
+  public var name: String
+  /// The process; nil for a driver.
+  public var process: Int?
+  /// What it holds: a node or an interface.
+  public var device: String
+
+  /// A rival.
+  public init(form: Form, name: String, process: Int? = nil, device: String) {
+    self.form = form
+    self.name = name
+    self.process = process
+    self.device = device
   }
 }

@@ -21,22 +21,44 @@ public enum DeviceFact: String, Sendable, CaseIterable {
   case usbProduct = "usb-product"
   /// USB string descriptor of the unit.
   case usbSerial = "usb-serial"
+  /// The USB socket it is plugged into, as sysfs names it: `1-1.2`.
+  case usbPort = "usb-port"
+  /// Class, subclass and protocol of the USB interface, two lower-case hexadecimal digits each: `07/01/02` is a printer
+  /// that answers.
+  case usbClass = "usb-class"
+  /// Number of the USB interface: `0`.
+  case usbInterface = "usb-interface"
+  /// Top-level collections of a HID device, page and usage in four hexadecimal digits each, with spaces between:
+  /// `0001/0006` is a keyboard, `ff00/0001` a maker's own.
+  case hidUsage = "hid-usage"
+  /// Groups of keys of an input device, with spaces between: `digits keypad letters enter functions`, those of which it
+  /// has all.
+  case inputKeys = "input-keys"
+  /// What an input device or a camera calls itself there.
+  case nodeName = "node-name"
   /// Name of the kernel's driver, such as `ftdi_sio`.
   case driver
   /// `MFG` of a printer's IEEE 1284 device id.
   case ieee1284Maker = "ieee1284-maker"
   /// `MDL` of a printer's IEEE 1284 device id.
   case ieee1284Model = "ieee1284-model"
+  /// `CMD` of a printer's IEEE 1284 device id: the languages it says it speaks.
+  case ieee1284Commands = "ieee1284-commands"
   /// Name of the model, where the bus itself knows it: simulated devices.
   case model
+
+  /// True for a fact of several words, any of which a pattern may be meant for.
+  var isList: Bool { self == .hidUsage || self == .inputKeys }
 
   /// How telling it is: how many letters of another fact's pattern a match of this one is worth at the least.
   var base: Int {
     switch self {
     case .transport: 0
-    case .address, .model, .driver: 20
+    case .ieee1284Commands, .inputKeys, .hidUsage, .usbInterface: 1
+    case .usbClass: 5
+    case .address, .model, .driver, .nodeName: 20
     case .makeAndModel, .usbMaker, .usbProduct, .ieee1284Maker, .ieee1284Model, .usbID: 20
-    case .usbSerial: 200
+    case .usbSerial, .usbPort: 200
     }
   }
 

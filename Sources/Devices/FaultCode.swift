@@ -12,6 +12,11 @@ public enum FaultCode: String, Sendable, CaseIterable {
   case deviceOffline = "device.offline"
   case deviceUnmatched = "device.unmatched"
   case deviceLocked = "device.locked"
+  case deviceHeld = "device.heldByDriver"
+  case driverMissing = "device.driverMissing"
+  case deviceAmbiguous = "device.ambiguous"
+  case deviceOther = "device.otherUnit"
+  case deviceTaken = "device.taken"
   case lineFailed = "line.failed"
   case programMissing = "program.missing"
 
@@ -67,12 +72,15 @@ public enum FaultCode: String, Sendable, CaseIterable {
         en: "The device has been disconnected. Check the cable and plug it in again.")
     case .deviceDenied:
       Advice(
-        .configuration, .administrator, retry: false, zh: "没有访问该设备的权限。请检查 udev 规则和服务账户所在的组。",
-        en: "No permission to open the device. Check the udev rules and the groups of the service's account.")
+        .configuration, .administrator, retry: false,
+        zh: "没有访问该设备的权限。请安装 udev 规则（halld udev-rules），并确认服务账户属于 hall 组。",
+        en:
+          "No permission to open the device. Install the udev rules (halld udev-rules) and see that the service's "
+          + "account is in the group hall.")
     case .deviceBusy:
       Advice(
-        .configuration, .technician, retry: true, zh: "设备被其他程序占用。请关闭该程序，或解除其驱动的占用。",
-        en: "Another program holds the device. Close that program or release its driver.")
+        .configuration, .technician, retry: true, zh: "设备被其他程序占用。请关闭该程序，或让它不再使用此设备。",
+        en: "Another program holds the device. Close that program, or keep it from using this device.")
     case .deviceSilent:
       Advice(
         .maintenance, .technician, retry: true, zh: "设备无应答。请检查设备是否开机、波特率是否正确。",
@@ -101,6 +109,40 @@ public enum FaultCode: String, Sendable, CaseIterable {
       Advice(
         .suspend, .technician, retry: false, zh: "设备已被停用。请由运维人员启用。",
         en: "The device has been taken out of service. A technician has to unlock it.")
+    case .deviceHeld:
+      Advice(
+        .configuration, .administrator, retry: true,
+        zh: "设备接口已被内核驱动（如 usblp）占用。请改用该驱动对应的设备档案，或解除该驱动与此接口的绑定。",
+        en:
+          "A kernel driver (such as usblp) is bound to the device's interface. Use a profile that goes by that driver, or "
+          + "unbind it from this interface.")
+    case .driverMissing:
+      Advice(
+        .configuration, .administrator, retry: true,
+        zh: "设备已连接，但缺少所需的内核驱动模块。请加载该模块（modprobe），或检查它是否被禁用。",
+        en:
+          "The device is connected, but the kernel module that it needs is missing. Load it (modprobe) and see whether it "
+          + "is blacklisted.")
+    case .deviceAmbiguous:
+      Advice(
+        .configuration, .technician, retry: true,
+        zh: "有多台设备符合，无法确定用哪一台。请用 port = usb:port:… 或 usb:serial:… 将角色绑定到接口或序列号。",
+        en:
+          "Several units fit. Bind the slot to a port or a serial number: port = usb:port:… or usb:serial:….")
+    case .deviceOther:
+      Advice(
+        .configuration, .technician, retry: true,
+        zh: "原来的设备不在，另有一台设备符合，但不会自动替换。请插回原设备，或用 hallctl forget 确认更换。",
+        en:
+          "The slot's own unit is gone, and another one is not taken by itself. Plug the unit in again, or confirm the "
+          + "exchange with `hallctl forget`.")
+    case .deviceTaken:
+      Advice(
+        .configuration, .technician, retry: true,
+        zh: "符合的设备已归另一角色使用。请检查各角色的端口设置，或再连接一台设备。",
+        en:
+          "The only device that fits belongs to another role. Check the roles' ports, or connect another device."
+      )
     case .lineFailed:
       Advice(
         .maintenance, .technician, retry: true, zh: "与设备通信失败。请检查数据线和接口。",
@@ -221,6 +263,7 @@ public enum FaultCode: String, Sendable, CaseIterable {
     case .deviceAbsent, .deviceGone: .noDevice
     case .deviceSilent: .powerOff
     case .deviceDenied, .deviceBusy, .deviceUnmatched, .deviceLocked, .programMissing, .queueMissing: .offline
+    case .deviceHeld, .driverMissing, .deviceAmbiguous, .deviceOther, .deviceTaken: .offline
     case .deviceOffline, .queueStopped, .lineFailed, .deviceGarbled: .offline
     case .deviceBroken, .deviceNotAuthorised, .cutterFailed: .hardwareError
     case .paperOut, .paperJammed, .coverOpen, .feederJammed, .tonerOut, .headOverheated: .userError

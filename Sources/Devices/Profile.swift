@@ -11,8 +11,10 @@ public struct DeviceProfile: Sendable, Equatable {
   public let maker: String
   /// Model or family.
   public let model: String
-  /// What must hold of the device, all of it. Empty: never chosen by itself, only by name.
-  public let match: [MatchPredicate]
+  /// The ways to recognise the device: all of one of them must hold. Empty: it fits nothing, and is chosen by name.
+  public let match: [[MatchPredicate]]
+  /// False for a profile that is never chosen by itself, only by name, because nothing tells its devices from others.
+  public let isAutomatic: Bool
   /// Settings that differ from the driver's standard; checked against its specifications.
   public let settings: [String: String]
   /// The file it was read from.
@@ -20,8 +22,8 @@ public struct DeviceProfile: Sendable, Equatable {
 
   /// A profile.
   public init(
-    name: String, kind: DeviceKind, driver: String, maker: String, model: String, match: [MatchPredicate],
-    settings: [String: String], file: String
+    name: String, kind: DeviceKind, driver: String, maker: String, model: String, match: [[MatchPredicate]],
+    isAutomatic: Bool = true, settings: [String: String], file: String
   ) {
     self.name = name
     self.kind = kind
@@ -29,16 +31,36 @@ public struct DeviceProfile: Sendable, Equatable {
     self.maker = maker
     self.model = model
     self.match = match
+    self.isAutomatic = isAutomatic
     self.settings = settings
     self.file = file
   }
 
-  /// How specific it is: the sum of its predicates' weights.
-  public var weight: Int { match.reduce(0) { $0 + $1.weight } }
+  /// How specific it is for this device: the sum of the predicates' weights, of the most specific way that holds; nil
+  /// when none does.
+  public func weight(for facts: [String: String]) -> Int? {
+    match.filter { way in way.allSatisfy { $0.holds(facts) } }
+      .map { way in way.reduce(0) { $0 + $1.weight } }.max()
+  }
 
-  /// Whether the device fits: the kind is right and every predicate holds. False for a profile chosen by name only.
+  /// Whether the device fits: the kind is right and a way to recognise it holds.
   public func fits(kind: DeviceKind, facts: [String: String]) -> Bool {
-    self.kind == kind && !match.isEmpty && match.allSatisfy { $0.holds(facts) }
+    self.kind == kind && weight(for: facts) != nil
+  }
+
+  /// What speaks against it: of the way that comes nearest the first predicate that does not hold; nil when one holds or
+  /// there is none.
+  public func obstacle(for facts: [String: String]) -> MatchPredicate? {
+    guard weight(for: facts) == nil else { return nil }
+    // Nearest is the way with most weight on its side, so that a printer is told which printer it is not, and not that it
+    // is no serial line.
+    let ways = match.map { way in
+      (
+        held: way.reduce(0) { $0 + ($1.holds(facts) ? $1.weight : 0) },
+        failed: way.first { !$0.holds(facts) }
+      )
+    }
+    return ways.max { $0.held < $1.held }?.failed
   }
 }
 
@@ -61,13 +83,16 @@ public struct ProfileSet: Sendable, Equatable {
   public func named(_ name: String) -> DeviceProfile? { profiles.first { $0.name == name } }
 
   /// The most specific profile that fits; of equally specific ones the first by name. Nil when none fits.
-  public func best(for kind: DeviceKind, facts: [String: String]) -> DeviceProfile? {
-    var best: DeviceProfile?
-    for profile in profiles where profile.fits(kind: kind, facts: facts) {
-      if let found = best, profile.weight <= found.weight { continue }
-      best = profile
+  ///
+  /// - Parameter least: the weight it has to have; 2 asks for more than the right transport.
+  public func best(for kind: DeviceKind, facts: [String: String], least: Int = 0) -> DeviceProfile? {
+    var best: (profile: DeviceProfile, weight: Int)?
+    for profile in profiles where profile.kind == kind && profile.isAutomatic {
+      guard let weight = profile.weight(for: facts), weight >= least else { continue }
+      if let found = best, weight <= found.weight { continue }
+      best = (profile, weight)
     }
-    return best
+    return best?.profile
   }
 
   /// What was thought of every profile: the chosen one first, then the others that fit, then those of the kind that do
@@ -78,13 +103,12 @@ public struct ProfileSet: Sendable, Equatable {
       let verdict: ProfileConsideration.Verdict
       if profile.kind != kind {
         verdict = .otherKind(profile.kind)
-      } else if let failed = profile.match.first(where: { !$0.holds(facts) }) {
+      } else if let failed = profile.obstacle(for: facts) {
         verdict = .failed(failed, actual: facts[failed.fact])
-      } else if profile.match.isEmpty {
-        verdict = .byNameOnly
+      } else if let weight = profile.weight(for: facts), profile.isAutomatic {
+        verdict = profile.name == chosen ? .chosen(weight: weight) : .outweighed(weight: weight)
       } else {
-        verdict =
-          profile.name == chosen ? .chosen(weight: profile.weight) : .outweighed(weight: profile.weight)
+        verdict = .byNameOnly
       }
       return ProfileConsideration(
         profile: profile.name, file: profile.file, wantedKind: kind, verdict: verdict)

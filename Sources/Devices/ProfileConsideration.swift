@@ -8,7 +8,7 @@ public struct ProfileConsideration: Sendable, Equatable {
     case outweighed(weight: Int)
     /// This is the first predicate that does not hold; `actual` is nil when the device does not tell that fact.
     case failed(MatchPredicate, actual: String?)
-    /// It has no `[match]` section.
+    /// It is for naming only: it has no `[match]` section, or says `automatic = no`.
     case byNameOnly
     /// It is for another kind of device.
     case otherKind(DeviceKind)
@@ -49,10 +49,10 @@ public struct ProfileConsideration: Sendable, Equatable {
     case .chosen: "匹配，并且最具体：采用此档案。"
     case .outweighed: "匹配，但有更具体的档案。"
     case .failed(let predicate, let actual?):
-      "\(predicate.fact) 为“\(actual)”，而档案要求\(predicate.patterns.map { "“\($0)”" }.joined(separator: "或"))。"
+      "\(predicate.fact) 为“\(actual)”，而档案要求\(predicate.wanted(chinese: true))。"
     case .failed(let predicate, nil):
       "设备未提供 \(predicate.fact)，而档案要求"
-        + "\(predicate.patterns.map { "“\($0)”" }.joined(separator: "或"))。可在设备配置中用 profile = \(profile) 指定。"
+        + "\(predicate.wanted(chinese: true))。可在设备配置中用 profile = \(profile) 指定。"
     case .byNameOnly: "此档案不自动匹配，只能在设备配置中用 profile = \(profile) 指定。"
     case .otherKind(let kind): "此档案用于\(kind.chineseName)，而不是\(wantedKind.chineseName)。"
     }
@@ -65,11 +65,10 @@ public struct ProfileConsideration: Sendable, Equatable {
     case .outweighed: "It fits, but another profile is more specific."
     case .failed(let predicate, let actual?):
       "\(predicate.fact) is '\(actual)'; the profile wants "
-        + predicate.patterns.map { "'\($0)'" }.joined(separator: " or ") + "."
+        + predicate.wanted(chinese: false) + "."
     case .failed(let predicate, nil):
       "The device does not tell its \(predicate.fact); the profile wants "
-        + predicate.patterns.map { "'\($0)'" }.joined(separator: " or ")
-        + ". Name it in the device's configuration: profile = \(profile)."
+        + predicate.wanted(chinese: false) + ". Name it in the device's configuration: profile = \(profile)."
     case .byNameOnly:
       "It is never chosen by itself. Name it in the device's configuration: profile = \(profile)."
     case .otherKind(let kind): "It is for a \(kind.englishName), not for a \(wantedKind.englishName)."

@@ -50,17 +50,21 @@ extension ProfileSet {
 /// model = BT-T080
 ///
 /// [match]
-/// transport = tty
+/// transport = usblp, usb
 /// ieee1284-model = BT-T080*, BTP-T080*
 ///
 /// [settings]
 /// columns = 48
 /// ```
+///
+/// There may be several `[match]` sections: the device has to fit one of them. `automatic = no` in `[profile]` keeps it
+/// from being chosen by itself.
 enum ProfileFile {
   static let name = ConfKey("name", profileName, required: true)
   static let kind = ConfKey<DeviceKind>("kind", .word, required: true)
   static let maker = ConfKey<String>("maker", .text(longest: 64), required: true)
   static let model = ConfKey<String>("model", .text(longest: 64), required: true)
+  static let automatic = ConfKey("automatic", .boolean, default: true)
   static let matches = DeviceFact.allCases.map { ConfKey($0.rawValue, patterns) }
 
   static let profileName = ConfType<String>(
@@ -75,8 +79,9 @@ enum ProfileFile {
 
   static let patterns: ConfType<[String]> = {
     let expected = ConfExpected(
-      english: "a value or several with commas, * for any text, ? for one character",
-      chinese: "一个值，或以逗号分隔的多个值；* 代表任意文本，? 代表一个字符")
+      english:
+        "a value or several with commas, * for any text, ? for one character, ! before what must not be",
+      chinese: "一个值，或以逗号分隔的多个值；* 代表任意文本，? 代表一个字符，前加 ! 表示排除")
     return ConfType(expected: expected) { value throws(ConfError) in
       // Only commas separate: a make and model has spaces of its own.
       let parts =
@@ -109,13 +114,15 @@ enum ProfileFile {
         let start = ConfPosition(file: path, line: 1, column: 1)
         throw ConfError(.missingSection("profile"), at: start)
       }
-      var match: [MatchPredicate] = []
-      if let section = document.section("match") {
+      var match: [[MatchPredicate]] = []
+      for section in document.sections("match") {
+        var way: [MatchPredicate] = []
         for key in matches {
           if let patterns = try section.optional(key) {
-            match.append(MatchPredicate(fact: key.name, patterns: patterns))
+            way.append(MatchPredicate(fact: key.name, patterns: patterns))
           }
         }
+        match.append(way)
       }
       var settings: [String: String] = [:]
       for entry in document.section("settings")?.entries ?? [] {
@@ -123,8 +130,8 @@ enum ProfileFile {
       }
       let profile = DeviceProfile(
         name: try head.value(name), kind: try head.value(kind), driver: try head.value(driver),
-        maker: try head.value(maker), model: try head.value(model), match: match, settings: settings,
-        file: path)
+        maker: try head.value(maker), model: try head.value(model), match: match,
+        isAutomatic: try head.value(automatic), settings: settings, file: path)
       return (profile, nameEntry.value.position)
     } catch {
       throw ConfErrors([error])
@@ -133,10 +140,11 @@ enum ProfileFile {
 
   private static func schema(_ named: Driver?, driver: ConfKey<String>) -> ConfSchema {
     let head = ConfSchema.Section(
-      "profile", required: true, keys: [name, kind, driver, maker, model],
+      "profile", required: true, keys: [name, kind, driver, maker, model, automatic],
       rules: { section in kindMistakes(section, named) })
     let match = ConfSchema.Section(
-      "match", keys: matches, rules: { section in transportMistakes(section, channel: named?.channel) })
+      "match", repeatable: true, keys: matches,
+      rules: { section in transportMistakes(section, channel: named?.channel) })
     // With an unknown driver nothing can be said about its settings.
     var anySetting: (@Sendable (ConfEntry) -> ConfError?)?
     if named == nil { anySetting = { _ in nil } }

@@ -23,12 +23,56 @@ import Testing
     #expect(!predicate.holds(["transport": "tty"]))
   }
 
+  @Test func `what must not be is kept out, also where nothing is said`() {
+    let predicate = MatchPredicate(fact: "ieee1284-commands", patterns: ["!*PCL*", "!*PJL*"])
+    #expect(predicate.holds(["ieee1284-commands": "ESC/POS"]))
+    #expect(predicate.holds([:]))
+    #expect(!predicate.holds(["ieee1284-commands": "PJL,PCLXL"]))
+    let both = MatchPredicate(fact: "usb-id", patterns: ["0483:*", "!0483:df11"])
+    #expect(both.holds(["usb-id": "0483:5743"]))
+    #expect(!both.holds(["usb-id": "0483:df11"]))
+    #expect(!both.holds([:]))
+    #expect(predicate.weight == 1 && both.weight > 20)
+  }
+
+  @Test func `a fact of several words is held against word by word`() {
+    let keyboard = MatchPredicate(fact: "hid-usage", patterns: ["0001/0006"])
+    #expect(keyboard.holds(["hid-usage": "0001/0006 000c/0001"]))
+    #expect(!keyboard.holds(["hid-usage": "0001/0002"]))
+    let keypad = MatchPredicate(fact: "input-keys", patterns: ["keypad", "!letters"])
+    #expect(keypad.holds(["input-keys": "keypad enter"]))
+    #expect(!keypad.holds(["input-keys": "digits keypad letters enter"]))
+  }
+
+  @Test func `any of several ways to match will do, and the nearest is told`() {
+    let profile = DeviceProfile(
+      name: "p", kind: .ticketDispenser, driver: "escpos", maker: "", model: "",
+      match: [
+        [MatchPredicate(fact: "transport", patterns: ["tty"])],
+        [
+          MatchPredicate(fact: "transport", patterns: ["usblp"]),
+          MatchPredicate(fact: "usb-class", patterns: ["07/01/*"]),
+          MatchPredicate(fact: "ieee1284-model", patterns: ["TM-*"]),
+        ],
+      ], settings: [:], file: "p.conf")
+    #expect(profile.weight(for: ["transport": "tty"]) == 1)
+    let printer = ["transport": "usblp", "usb-class": "07/01/02", "ieee1284-model": "TM-T88V"]
+    #expect((profile.weight(for: printer) ?? 0) > 1)
+    let other = printer.merging(["ieee1284-model": "POS-58"]) { $1 }
+    #expect(profile.weight(for: other) == nil)
+    #expect(profile.obstacle(for: other)?.fact == "ieee1284-model")
+    let set = ProfileSet([profile])
+    #expect(set.best(for: .ticketDispenser, facts: ["transport": "tty"], least: 2) == nil)
+    #expect(set.best(for: .ticketDispenser, facts: printer, least: 2)?.name == "p")
+  }
+
   private static func profile(_ name: String, _ match: [(String, [String])], kind: DeviceKind = .scanner)
     -> DeviceProfile
   {
     DeviceProfile(
       name: name, kind: kind, driver: "escl", maker: "", model: "",
-      match: match.map { MatchPredicate(fact: $0.0, patterns: $0.1) }, settings: [:], file: name + ".conf")
+      match: match.isEmpty ? [] : [match.map { MatchPredicate(fact: $0.0, patterns: $0.1) }], settings: [:],
+      file: name + ".conf")
   }
 
   private static let set = ProfileSet([

@@ -18,12 +18,27 @@ import Testing
         == DeviceProfile(
           name: "one", kind: .ticketDispenser, driver: "escpos", maker: "Maker", model: "Model",
           match: [
-            MatchPredicate(fact: "transport", patterns: ["tty", "simulated"]),
-            MatchPredicate(fact: "make-and-model", patterns: ["HP LaserJet M4*"]),
-            MatchPredicate(fact: "usb-id", patterns: ["0483:*"]),
+            [
+              MatchPredicate(fact: "transport", patterns: ["tty", "simulated"]),
+              MatchPredicate(fact: "make-and-model", patterns: ["HP LaserJet M4*"]),
+              MatchPredicate(fact: "usb-id", patterns: ["0483:*"]),
+            ]
           ],
           settings: ["columns": "32", "settle": "300 ms", "keys": "1:5 0:4", "source": ""],
           file: "/p/one.conf"))
+  }
+
+  @Test func `a profile may have several ways to match, and may be for naming only`() throws {
+    let text = profileText(match: "transport = tty\n[match]\ntransport = usblp\nusb-class = 07/01/*")
+      .replacing("model = Model", with: "model = Model\nautomatic = no")
+    let (profiles, errors) = read(("/p/one.conf", text))
+    #expect(errors == [])
+    let profile = try #require(profiles.named("one"))
+    #expect(profile.match.map { $0.map(\.fact) } == [["transport"], ["transport", "usb-class"]])
+    #expect(!profile.isAutomatic)
+    #expect(profiles.best(for: .ticketDispenser, facts: ["transport": "tty"]) == nil)
+    #expect(
+      profiles.explain(kind: .ticketDispenser, facts: ["transport": "tty"]).map(\.verdict) == [.byNameOnly])
   }
 
   @Test(arguments: [
@@ -65,7 +80,8 @@ import Testing
     (profileText(match: "transprot = tty"), "f:8:1: unknown key 'transprot'; did you mean 'transport'?"),
     (
       profileText(match: "transport = ttty"),
-      "f:8:13: 'ttty' is not right; expected one or more of tty, http, sane, cups, simulated; did you mean 'tty'?"
+      "f:8:13: 'ttty' is not right; expected one or more of tty, http, sane, cups, simulated, usb, usblp, hidraw, evdev, "
+        + "video; did you mean 'tty'?"
     ),
     (
       profileText(match: "transport = tty, http"),
@@ -74,7 +90,7 @@ import Testing
     (profileText(match: "usb-id = 0483:070b"), "f:7:1: section [match] lacks the key 'transport'"),
     (
       profileText(match: "transport ="),
-      "f:8:12: '' is not right; expected a value or several with commas, * for any text, ? for one character"
+      "f:8:12: '' is not right; expected a value or several with commas, * for any text, ? for one character, ! before what must not be"
     ),
     (
       profileText(name: "One"),
