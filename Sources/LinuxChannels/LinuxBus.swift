@@ -1,10 +1,13 @@
 public import Channels
+internal import Hotplug
 internal import Posix
 internal import Synchronization
 
-/// This machine's own devices: serial lines, eSCL scanners on loopback, SANE devices and CUPS queues.
+/// This machine's own devices: whatever is on USB, serial lines, HID devices, cameras, eSCL scanners on loopback, SANE
+/// devices and CUPS queues.
 public final class LinuxBus: Bus {
   private let scanning: ScanImageFeed.Configuration
+  private let watch = DeviceWatch()
   /// What stood at a path when it was last to be opened, so that a change between a failed opening and the wait for one
   /// is not missed.
   private let seen = Mutex<[String: NodeState]>([:])
@@ -15,11 +18,34 @@ public final class LinuxBus: Bus {
     self.scanning = scanning
   }
 
-  /// True for `tty:`, `http:`, `sane:`, `cups:` addresses and those of USB interfaces and device nodes.
+  /// True for everything but `simulated:`.
   public func supplies(_ address: ChannelAddress) -> Bool {
+    if case .simulated = address { false } else { true }
+  }
+
+  /// What the device at an address can be opened by. For `usb:` every interface and node of every device that fits, by
+  /// port; for a node, or a link to one, that node, with the unit it is a part of; empty while nothing is there.
+  public func candidates(at address: ChannelAddress) async -> [ChannelCandidate] {
     switch address {
-    case .tty, .http, .sane, .cups, .usbInterface, .lp, .hidraw, .evdev, .video: true
-    case .usb, .simulated: false
+    case .usb(let place):
+      let units = await watch.units()
+      return units.filter(place.admits).flatMap { $0.candidates(among: units) }
+    case .usbInterface(let port, _, _):
+      let units = await watch.units()
+      return units.filter { $0.port == port }.flatMap { $0.candidates(among: units) }
+        .filter { $0.address == address }
+    case .tty(let path), .lp(let path), .hidraw(let path), .evdev(let path), .video(let path):
+      guard let node = try? Files.realPath(path) else { return [] }
+      let units = await watch.units()
+      let found = await watch.node(at: node)
+      var facts = found?.node.facts(on: found?.unit, found?.interface) ?? [:]
+      facts["transport"] = address.transport
+      facts["address"] = path
+      return [
+        ChannelCandidate(address: address, facts: facts, unit: found?.unit?.deviceUnit(among: units))
+      ]
+    case .http, .sane, .cups: return [ChannelCandidate(address: address, facts: await facts(of: address))]
+    case .simulated: return []
     }
   }
 
@@ -57,22 +83,25 @@ public final class LinuxBus: Bus {
     case .lp(let path):
       remember(path)
       return .byteStream(try LPChannel.open(path: path))
-    case .hidraw(let path): return .reports(try await HIDRawChannel.open(path: path))
-    case .evdev(let path): return .inputEvents(try await EvdevChannel.open(path: path))
-    case .video(let path): return .frames(try await V4L2Channel.open(path: path))
+    case .hidraw(let path):
+      remember(path)
+      return .reports(try await HIDRawChannel.open(path: path))
+    case .evdev(let path):
+      remember(path)
+      return .inputEvents(try await EvdevChannel.open(path: path))
+    case .video(let path):
+      remember(path)
+      return .frames(try await V4L2Channel.open(path: path))
     case .usb, .simulated:
       throw .absent("\(address)")
     }
   }
 
-  /// `transport` and `address`; for a serial line on USB also `usb-id`, `usb-maker`, `usb-product` and `usb-serial`,
-  /// and `driver`, the kernel's; for a queue whose server answers `make-and-model`.
+  /// `transport`, and what is known of the device: its node's path, for what is on USB its ids, texts and class, for a
+  /// queue whose server answers `make-and-model`.
   public func facts(of address: ChannelAddress) async -> [String: String] {
     var facts = ["transport": address.transport]
     switch address {
-    case .tty(let path):
-      facts["address"] = path
-      facts.merge(TTYFacts.read(path)) { first, _ in first }
     case .sane(let name): facts["address"] = name
     case .cups(let queue, let server):
       facts["address"] = queue
@@ -81,19 +110,49 @@ public final class LinuxBus: Bus {
         facts["make-and-model"] = model
       }
       await channel.close()
-    case .http, .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: break
+    case .tty(let path), .lp(let path), .hidraw(let path), .evdev(let path), .video(let path):
+      facts["address"] = path
+      facts.merge(await candidates(at: address).first?.facts ?? [:]) { first, _ in first }
+    case .usb, .usbInterface:
+      facts.merge(await candidates(at: address).first?.facts ?? [:]) { first, _ in first }
+    case .http, .simulated: break
     }
     return facts
   }
 
   /// Returns when a node, or a link to it, may have appeared, gone or changed its permissions; for a queue its server's
-  /// socket; for a SANE device anything on the USB. For an HTTP device only on cancellation.
+  /// socket; for USB and SANE devices when something happened to a device that may be the one. For an HTTP device only
+  /// on cancellation.
   public func waitForChange(at address: ChannelAddress) async {
     switch address {
-    case .tty(let path): await waitForChange(ofPath: path)
+    case .tty(let path), .lp(let path), .hidraw(let path), .evdev(let path), .video(let path):
+      await waitForChange(ofPath: path)
     case .cups(_, let server): await waitForChange(ofPath: server ?? CUPSQueue.systemSocket)
-    case .sane: await waitForUSB()
-    case .http, .usb, .usbInterface, .lp, .hidraw, .evdev, .video, .simulated: await waitForCancellation()
+    case .usb, .usbInterface, .sane: await waitForDevices(at: address) { false }
+    case .http, .simulated: await waitForCancellation()
+    }
+  }
+
+  /// For `usb:` addresses nothing is missed between ``candidates(at:)`` and this.
+  public func waitForChange(at address: ChannelAddress, from seen: [ChannelCandidate]) async {
+    switch address {
+    case .usb, .usbInterface:
+      await waitForDevices(at: address) { await self.candidates(at: address) != seen }
+    default: await waitForChange(at: address)
+    }
+  }
+
+  private func waitForDevices(
+    at address: ChannelAddress, unless isOver: @Sendable () async -> Bool
+  ) async {
+    let changes = await watch.changes()
+    if await isOver() { return }
+    for await change in changes {
+      switch address {
+      case _ where change.isWhole: return
+      case .usb(.port(let port)), .usbInterface(let port, _, _): if change.ports.contains(port) { return }
+      default: if !change.ports.isEmpty { return }
+      }
     }
   }
 
@@ -129,21 +188,6 @@ public final class LinuxBus: Bus {
 
   private static func lastName(of path: String) -> String {
     path.split(separator: "/").last.map(String.init) ?? ""
-  }
-
-  /// The kernel makes a node for every device that is plugged in, in a directory for each bus.
-  private func waitForUSB() async {
-    let root = "/dev/bus/usb"
-    let buses = ((try? Files.list(root)) ?? []).map { "\(root)/\($0)" }
-    let watches = buses.compactMap { try? NodeWatch(directory: $0) }
-    guard !watches.isEmpty else { return await waitForCancellation() }
-    await withTaskGroup { group in
-      for watch in watches {
-        group.addTask { for await _ in watch.changes { return } }
-      }
-      await group.next()
-      group.cancelAll()
-    }
   }
 
   private func waitForCancellation() async {

@@ -13,7 +13,8 @@ import Testing
 
   @Test(arguments: [
     ("tty:/dev/ttyS0", true), ("http://127.0.0.1:60000/eSCL", true), ("sane:test:0", true),
-    ("cups:Receipt", true),
+    ("cups:Receipt", true), ("usb:any", true), ("usb-interface:1-1:1.0", true), ("lp:/dev/usb/lp0", true),
+    ("hidraw:/dev/hidraw0", true), ("evdev:/dev/input/event3", true), ("video:/dev/video0", true),
     ("simulated:idcard", false),
   ])
   func `it supplies everything but simulated devices`(_ text: String, _ isIts: Bool) throws {
@@ -76,29 +77,6 @@ import Testing
     let facts = await bus.facts(of: .cups(queue: "q", server: server.socket))
     #expect(facts == ["transport": "cups", "address": "q", "make-and-model": "Local Raw Printer"])
     await server.stop()
-  }
-
-  /// The form of sysfs for a USB serial adapter: the line, its interface, the device, each a directory in the other.
-  @Test func `a serial adapter's facts are those of its USB device`() async throws {
-    let device = files.path("devices/usb1/1-2")
-    let line = "\(device)/1-2:1.0/ttyUSB0"
-    try Files.makeDirectory("\(line)/tty/ttyUSB0", mode: 0o755, parents: true)
-    try Files.makeDirectory(files.path("drivers/ch341-uart"), mode: 0o755, parents: true)
-    try Files.makeDirectory(files.path("class/ttyUSB0"), mode: 0o755, parents: true)
-    for (name, text) in [
-      ("idVendor", "1a86"), ("idProduct", "7523"), ("manufacturer", "QinHeng"), ("product", "USB Serial"),
-    ] {
-      try Files.replaceDurable("\(device)/\(name)", bytes: Array("\(text)\n".utf8), mode: 0o644)
-    }
-    try await Programs.run("ln", "-s", files.path("drivers/ch341-uart"), "\(line)/driver")
-    try await Programs.run("ln", "-s", line, files.path("class/ttyUSB0/device"))
-    try Files.replaceDurable(files.path("ttyUSB0"), bytes: [], mode: 0o600)
-    try await Programs.run("ln", "-s", files.path("ttyUSB0"), files.path("by-id"))
-    #expect(
-      TTYFacts.read(files.path("by-id"), classes: files.path("class"))
-        == [
-          "driver": "ch341-uart", "usb-id": "1a86:7523", "usb-maker": "QinHeng", "usb-product": "USB Serial",
-        ])
   }
 
   // MARK: Waiting
