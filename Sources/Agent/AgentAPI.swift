@@ -229,22 +229,7 @@ struct AgentAPI: Sendable {
     let session = try await agent.devices.session(call.role)
     let view = await session.current
     let language = call.caller.language
-    let considered = await agent.devices.explain(view.slot).map { one -> JSONValue in
-      [
-        "profile": .string(one.profile), "matches": .bool(one.matched),
-        "sentence": .string(language.choose(one.chinese, one.english)),
-      ]
-    }
-    var value: [String: JSONValue] = [
-      "role": .string(view.slot.role), "port": .string(view.slot.port.description),
-      "facts": .object(await agent.devices.facts(view.slot).mapValues(JSONValue.string)),
-      "considered": .array(considered),
-    ]
-    if let profile = view.profile { value["chosen"] = .string(profile) }
-    value["advice"] = .string(
-      view.report.reason?.code.advice.sentence(language)
-        ?? language.choose("设备工作正常。", "The device is in service."))
-    return json(.object(value))
+    return json(await agent.devices.explain(view.slot).json(view, language))
   }
 
   private func checkHealth(_ call: Call) async throws(Problem) -> ServerResponse {

@@ -46,7 +46,9 @@ enum AgentTables {
       ) STRICT;
       CREATE INDEX rating_scope ON rating (scope);
       CREATE TABLE ratingChain (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
-      """
+      """,
+      // Which unit serves a slot: of the devices themselves only, so never sealed.
+      "CREATE TABLE slotUnit (role TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT",
     ])
 }
 

@@ -30,6 +30,12 @@ actor DeviceSession {
   private var device: (any AttachedDevice)?
   private var view: DeviceView
   private var runner: Task<Void, Never>?
+  /// The wait for the next attempt.
+  private var waiting: Task<Bool, Never>?
+  private var reopening = false
+  /// Why the device was lost, where a command found that out.
+  private var lostTo: Fault?
+  private var supervisor = Supervisor()
   private var stopped = false
   private var troubled = false
 
@@ -143,47 +149,105 @@ actor DeviceSession {
   // MARK: Attaching
 
   private func run() async {
-    var policy = AttachPolicy()
     while !Task.isCancelled, !stopped {
-      let began = surroundings.time.now()
-      var wait: Duration
+      let candidates = await surroundings.candidates(of: slot)
+      supervisor.looked(Set(candidates.map { "\($0.address)" }), at: surroundings.time.now())
+      let step: Supervisor.Step
       do throws(Fault) {
-        let attached = try await attach()
-        let report: DeviceReport
-        // Before it takes commands: a device answers one question at a time.
-        do throws(Fault) {
-          report = try await attached.check(.internal)
-        } catch {
-          report = DeviceReport(state: error.code.impliedState ?? .online, reason: error)
-        }
-        guard !stopped else {
-          await attached.detach()
-          return
-        }
-        device = attached
-        await apply(report)
-        await serve(attached)
-        wait = policy.lost(after: surroundings.time.now() - began)
+        let plan = try await surroundings.plan(for: slot, among: candidates, claiming: true)
+        step = await serve(plan)
+        surroundings.register.release(slot.role)
       } catch {
-        wait = policy.failed()
-        await apply(DeviceReport(state: error.code.impliedState ?? .offline, reason: error))
+        step = supervisor.failed(error, at: surroundings.time.now())
       }
-      if Task.isCancelled || stopped { return }
-      if await surroundings.waitForChange(at: slot.port, atMost: wait) { policy.changed() }
+      if Task.isCancelled || stopped { break }
+      if let fault = step.shown {
+        await apply(DeviceReport(state: fault.code.impliedState ?? .offline, reason: fault))
+      }
+      await wait(step.wait, from: candidates)
     }
+    surroundings.register.release(slot.role)
   }
 
-  private func attach() async throws(Fault) -> any AttachedDevice {
-    let plan = try await surroundings.plan(for: slot)
-    view.profile = plan.profile.name
+  /// Waits for a change, for the time, or until somebody wants another look.
+  private func wait(_ time: Duration, from candidates: [ChannelCandidate]) async {
+    guard time > .zero else { return }
+    let (surroundings, port) = (surroundings, slot.port)
+    let waiting = Task { await surroundings.waitForChange(at: port, from: candidates, atMost: time) }
+    self.waiting = waiting
+    let changed = await withTaskCancellationHandler {
+      await waiting.value
+    } onCancel: {
+      waiting.cancel()
+    }
+    self.waiting = nil
+    if changed { supervisor.changed() }
+  }
+
+  /// Ends a wait for the next attempt.
+  func lookAgain() { waiting?.cancel() }
+
+  /// Opens the device anew: after a suspension nothing that was open can be relied on.
+  func reopen() async {
+    guard let device, !stopped else { return lookAgain() }
+    reopening = true
+    self.device = nil
+    await apply(DeviceReport(state: .starting))
+    await device.detach()
+  }
+
+  /// Attaches the device and keeps it in service until it is lost.
+  private func serve(_ plan: DeviceSurroundings.Plan) async -> Supervisor.Step {
+    let time = surroundings.time
+    let attached: any AttachedDevice
+    do throws(Fault) {
+      attached = try await attach(plan)
+    } catch {
+      let unit = plan.offer.candidate.unit
+      let canRestart = unit.map { !surroundings.register.isShared($0, besides: slot.role) } ?? false
+      let step = supervisor.failed(error, at: time.now(), canRestart: canRestart)
+      if step.restart { await restart(plan) }
+      return step
+    }
+    let report: DeviceReport
+    // Before it takes commands: a device answers one question at a time.
+    do throws(Fault) {
+      report = try await attached.check(.internal)
+    } catch {
+      report = DeviceReport(state: error.code.impliedState ?? .online, reason: error)
+    }
+    guard !stopped else {
+      await attached.detach()
+      return Supervisor.Step(wait: .zero)
+    }
+    let began = time.now()
+    device = attached
+    reopening = false
+    lostTo = nil
+    supervisor.attached()
+    await surroundings.register.attached(slot, plan.offer)
+    if let replaced = plan.replaced { logReplacement(of: replaced, by: plan.offer) }
+    await apply(report)
+    let fault = await follow(attached)
+    if reopening {
+      reopening = false
+      return Supervisor.Step(wait: .zero)
+    }
+    return supervisor.lost(fault, after: time.now() - began)
+  }
+
+  private func attach(_ plan: DeviceSurroundings.Plan) async throws(Fault) -> any AttachedDevice {
+    view.profile = plan.offer.profile.name
+    let candidate = plan.offer.candidate
     let channel: Channel
     do throws(ChannelError) {
-      channel = try await surroundings.open(slot.port, as: plan.driver.channel, line: plan.line)
+      channel = try await surroundings.open(
+        candidate.address, as: plan.offer.driver.channel, line: plan.line)
     } catch {
-      throw Fault(error, opening: slot.port)
+      throw await surroundings.fault(error, opening: candidate)
     }
     do throws(Fault) {
-      let attached = try await plan.driver.attach(channel, plan.settings, surroundings.driverContext)
+      let attached = try await plan.offer.driver.attach(channel, plan.settings, surroundings.driverContext)
       view.identity = attached.identity
       return attached
     } catch {
@@ -192,26 +256,47 @@ actor DeviceSession {
     }
   }
 
-  private func serve(_ attached: any AttachedDevice) async {
+  private func restart(_ plan: DeviceSurroundings.Plan) async {
+    let candidate = plan.offer.candidate
+    do throws(ChannelError) {
+      try await surroundings.bus(for: candidate.address)?.restart(candidate)
+      supervisor.restarted(nil)
+    } catch {
+      supervisor.restarted(error.summary)
+    }
+  }
+
+  private func logReplacement(of old: DeviceUnit, by offer: Offer) {
+    let new = UnitChooser.name(offer.candidate)
+    let before = "[\(old.model)] of port \(old.port)" + (old.serial.map { ", serial \($0)" } ?? "")
+    surroundings.log(.notice, slot.role, "\(new) takes the place of \(before)")
+  }
+
+  /// What the device says by itself, until it is lost: why it was.
+  private func follow(_ attached: any AttachedDevice) async -> Fault {
+    var reason: Fault?
     notices: for await notice in attached.notices {
       switch notice {
-      case .report(let report): await apply(report)
+      case .report(let report): if device != nil { await apply(report) }
       case .rating(let press):
         view.counters["presses", default: 0] += 1
         await surroundings.tell(.rating(role: slot.role, press))
       case .call(let press): await surroundings.tell(.call(role: slot.role, press))
       case .lost(let fault):
+        reason = fault
         await lose(fault)
         break notices
       }
     }
     await attached.detach()
-    if device != nil, !stopped { await lose(Fault(.deviceGone)) }
+    if device != nil, !stopped { await lose(reason ?? Fault(.deviceGone)) }
+    return lostTo ?? reason ?? Fault(.deviceGone)
   }
 
   private func lose(_ fault: Fault) async {
     guard let lost = device else { return }
     device = nil
+    lostTo = fault
     await lost.detach()
     await apply(DeviceReport(state: fault.code.impliedState ?? .offline, reason: fault))
   }
@@ -268,13 +353,42 @@ extension FaultCode {
   }
 }
 
-extension Fault {
-  /// A channel could not be opened: what is absent decides who has to act.
-  fileprivate init(_ error: ChannelError, opening port: ChannelAddress) {
+extension DeviceSurroundings {
+  /// A channel could not be opened: what is absent and who holds it decide who has to act.
+  func fault(_ error: ChannelError, opening candidate: ChannelCandidate) async -> Fault {
+    let port = candidate.address
     switch (error, port) {
-    case (.absent(let what), .sane): self.init(.programMissing, "nothing at \(what)")
-    case (.absent(let what), .cups): self.init(.queueMissing, "nothing at \(what)")
-    default: self.init(error, doing: "opening \(port)")
+    case (.absent(let what), .sane): return Fault(.programMissing, "nothing at \(what)")
+    case (.absent(let what), .cups): return Fault(.queueMissing, "nothing at \(what)")
+    case (.busy, _):
+      let rivals = await bus(for: port)?.rivals(of: candidate) ?? []
+      let plain = Fault(error, doing: "opening \(port)")
+      let named = rivals.map(\.english).filter { !plain.evidence.contains($0) }
+      let evidence = ([plain.evidence] + named).joined(separator: "; ")
+      let isDriver = rivals.first?.form == .kernelDriver
+      return Fault(isDriver ? .deviceHeld : .deviceBusy, evidence)
+    default: return Fault(error, doing: "opening \(port)")
+    }
+  }
+}
+
+extension Rival {
+  /// `ModemManager (process 812) has /dev/ttyACM0 open`
+  var english: String {
+    let who = name + (process.map { " (process \($0))" } ?? "")
+    return switch form {
+    case .kernelDriver: "the kernel's driver \(who) is bound to \(device)"
+    case .holder: "\(who) has \(device) open"
+    case .suspect: "\(who) runs, which takes such devices"
+    }
+  }
+  /// The same in Chinese.
+  var chinese: String {
+    let who = name + (process.map { "（进程 \($0)）" } ?? "")
+    return switch form {
+    case .kernelDriver: "内核驱动 \(who) 已绑定 \(device)"
+    case .holder: "\(who) 正在使用 \(device)"
+    case .suspect: "\(who) 正在运行，它会占用此类设备"
     }
   }
 }

@@ -15,38 +15,55 @@ struct DeviceSurroundings: Sendable {
   let log: Log
   let tell: @Sendable (SessionEvent) async -> Void
 
+  /// Which slot has which unit.
+  let register: UnitRegister
+
   /// How a slot is to be attached.
   struct Plan: Sendable {
-    let profile: DeviceProfile
-    let driver: Driver
+    let offer: Offer
+    /// The unit that served the slot before, where it is another.
+    let replaced: DeviceUnit?
     let settings: DriverSettings
     let line: LineSettings
   }
 
   func bus(for address: ChannelAddress) -> (any Bus)? { buses.first { $0.supplies(address) } }
 
-  func facts(of slot: Slot) async -> [String: String] {
-    await bus(for: slot.port)?.facts(of: slot.port) ?? ["transport": slot.port.transport]
+  /// Everything at a slot's address. An address that is named in full is worth an attempt also while nothing is known to be
+  /// there: the attempt tells what is wrong.
+  func candidates(of slot: Slot) async -> [ChannelCandidate] {
+    let found = await bus(for: slot.port)?.candidates(at: slot.port) ?? []
+    switch slot.port {
+    case .usb: return found
+    default:
+      return found.isEmpty
+        ? [ChannelCandidate(address: slot.port, facts: ["transport": slot.port.transport])] : found
+    }
   }
 
+  /// What the slot is to be served by.
+  /// - Parameter claiming: keeps it for the slot, so that no other takes it.
+  func plan(
+    for slot: Slot, among candidates: [ChannelCandidate], claiming: Bool
+  ) async throws(Fault) -> Plan {
+    let chooser = UnitChooser(profiles: profiles, drivers: drivers)
+    switch await register.choose(slot, among: candidates, by: chooser, claiming: claiming) {
+    case .none(let fault): throw fault
+    case .offer(let offer, let replaced):
+      let values = offer.profile.settings.merging(slot.settings) { _, own in own }
+      let settings = DriverSettings(offer.driver.settings, values: values)
+      let baud = settings.integer("baud")
+      return Plan(
+        offer: offer, replaced: replaced, settings: settings,
+        line: LineSettings(
+          baud: baud == 0 ? 9600 : baud,
+          flowControl: LineSettings.FlowControl(rawValue: settings.text("flow-control")) ?? .none))
+    }
+  }
+
+  /// The same without keeping anything.
   func plan(for slot: Slot) async throws(Fault) -> Plan {
-    let found: DeviceProfile?
-    if let name = slot.profile {
-      found = profiles.named(name)
-    } else {
-      found = profiles.best(for: slot.kind, facts: await facts(of: slot))
-    }
-    guard let profile = found, let driver = drivers.first(where: { $0.name == profile.driver }) else {
-      throw Fault(.deviceUnmatched, "\(slot.port)")
-    }
-    let values = profile.settings.merging(slot.settings) { _, own in own }
-    let settings = DriverSettings(driver.settings, values: values)
-    let baud = settings.integer("baud")
-    return Plan(
-      profile: profile, driver: driver, settings: settings,
-      line: LineSettings(
-        baud: baud == 0 ? 9600 : baud,
-        flowControl: LineSettings.FlowControl(rawValue: settings.text("flow-control")) ?? .none))
+    try await plan(for: slot, among: await candidates(of: slot), claiming: false)
   }
 
   func open(
@@ -56,14 +73,16 @@ struct DeviceSurroundings: Sendable {
     return try await bus.open(address, as: kind, line: line)
   }
 
-  /// True when the address changed before the time was over.
-  func waitForChange(at address: ChannelAddress, atMost limit: Duration) async -> Bool {
+  /// True when the address changed, from what was seen there, before the time was over.
+  func waitForChange(
+    at address: ChannelAddress, from seen: [ChannelCandidate], atMost limit: Duration
+  ) async -> Bool {
     let bus = bus(for: address)
     let time = time
     return await withTaskGroup(of: Bool.self) { group in
       if let bus {
         group.addTask {
-          await bus.waitForChange(at: address)
+          await bus.waitForChange(at: address, from: seen)
           return !Task.isCancelled
         }
       }
@@ -102,6 +121,7 @@ actor DeviceTable {
   private func change(to newSlots: [Slot], surroundings new: DeviceSurroundings?) async -> [String] {
     let old = surroundings
     if let new { surroundings = new }
+    await surroundings.register.configure(newSlots)
     var changed: [String] = []
     for role in order where !newSlots.contains(where: { $0.role == role }) {
       await sessions.removeValue(forKey: role)?.stop()
@@ -112,7 +132,8 @@ actor DeviceTable {
       let before = try? await old.plan(for: slot)
       let after = try? await surroundings.plan(for: slot)
       let same =
-        slots[slot.role] == slot && before?.profile == after?.profile && before?.settings == after?.settings
+        slots[slot.role] == slot && before?.offer.profile == after?.offer.profile
+        && before?.settings == after?.settings
       if same, sessions[slot.role] != nil { continue }
       let locked = await sessions[slot.role]?.current.locked ?? false
       await sessions.removeValue(forKey: slot.role)?.stop()
@@ -142,12 +163,22 @@ actor DeviceTable {
     return views
   }
 
-  func facts(_ slot: Slot) async -> [String: String] { await surroundings.facts(of: slot) }
-
-  func explain(_ slot: Slot) async -> [ProfileConsideration] {
-    surroundings.profiles.explain(kind: slot.kind, facts: await surroundings.facts(of: slot)).filter { one in
-      if case .otherKind = one.verdict { false } else { true }
+  /// The machine has been suspended: whatever was open is opened anew.
+  func resumed() async {
+    await withTaskGroup(of: Void.self) { group in
+      for session in sessions.values { group.addTask { await session.reopen() } }
     }
+  }
+
+  /// Forgets which unit served a slot: whatever fits may take its place.
+  func forget(_ slot: Slot) async {
+    await surroundings.register.forget(slot.role)
+    await sessions[slot.role]?.lookAgain()
+  }
+
+  /// What was thought of every way to open what is at a slot's address, the one that is or would be taken first.
+  func explain(_ slot: Slot) async -> SlotExplanation {
+    await SlotExplanation.make(slot, surroundings)
   }
 
   func stop() async {

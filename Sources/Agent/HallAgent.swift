@@ -98,6 +98,7 @@ public actor HallAgent {
   private var server: HTTPServer?
   private var forwarding: Task<Void, Never>?
   private var keepAlive: Task<Void, Never>?
+  private var resuming: Task<Void, Never>?
   private var stopping = false
   private var startWarnings: [(chinese: String, english: String)] = []
 
@@ -155,7 +156,9 @@ public actor HallAgent {
       log: parts.log, time: parts.time, seal: DocumentSeal(key: key), audit: audit,
       settings: SettingsBox(configuration))
     let forwarder = try makeForwarder(configuration, outbox, parts)
-    let agent = HallAgent(parts, facilities: facilities, forwarder: forwarder, lock: lock, series: series)
+    let register = await UnitTable.register(database, log: parts.log)
+    let agent = HallAgent(
+      parts, facilities: facilities, forwarder: forwarder, lock: lock, series: series, register: register)
     await agent.tell(report, sealed: key != nil)
     try await agent.begin()
     return agent
@@ -226,7 +229,8 @@ public actor HallAgent {
   }
 
   private init(
-    _ parts: AgentParts, facilities: Facilities, forwarder: Forwarder, lock: LockFile, series: String
+    _ parts: AgentParts, facilities: Facilities, forwarder: Forwarder, lock: LockFile, series: String,
+    register: UnitRegister
   ) {
     self.parts = parts
     self.facilities = facilities
@@ -234,7 +238,9 @@ public actor HallAgent {
     self.lock = lock
     access = AccessControl(parts.configuration, log: parts.log)
     let events = SessionEvents()
-    let table = DeviceTable(Self.surroundings(parts, parts.configuration, parts.profiles, events))
+    let table = DeviceTable(
+      Self.surroundings(parts, parts.configuration, parts.profiles, events, register))
+    self.register = register
     let visitsBox = VisitsBox()
     let materials = MaterialDesk(
       facilities: facilities, visits: { id in await visitsBox.desk?.all.first { $0.id == id } },
@@ -254,19 +260,21 @@ public actor HallAgent {
   }
 
   private let events: SessionEvents
+  private let register: UnitRegister
   private let (failed, failure) = AsyncStream<Void>.makeStream()
 
   /// Returns when the service can only be helped by a new start: its disk failed in the middle of a commit.
   public func untilFailed() async { for await _ in failed { return } }
 
   private static func surroundings(
-    _ parts: AgentParts, _ configuration: Configuration, _ profiles: ProfileSet, _ events: SessionEvents
+    _ parts: AgentParts, _ configuration: Configuration, _ profiles: ProfileSet, _ events: SessionEvents,
+    _ register: UnitRegister
   ) -> DeviceSurroundings {
     DeviceSurroundings(
       time: parts.time, buses: parts.buses, profiles: profiles, drivers: parts.drivers,
       driverContext: DriverContext(time: parts.time, encodeText: parts.encodeText),
       language: configuration.language,
-      log: parts.log, tell: { event in await events.receive(event) })
+      log: parts.log, tell: { event in await events.receive(event) }, register: register)
   }
 
   private func begin() async throws(AgentError) {
@@ -295,6 +303,13 @@ public actor HallAgent {
     keepAlive = Task {
       while await time.sleep(for: .seconds(15)) {
         if await hub.listenerCount > 0 { await hub.keepAlive() }
+      }
+    }
+    let devices = devices
+    resuming = Task {
+      for await slept in SuspendWatch.resumes() {
+        log(.notice, "agent", "the machine was suspended for \(slept); devices are opened anew")
+        await devices.resumed()
       }
     }
     try openSocket()
@@ -510,7 +525,7 @@ public actor HallAgent {
     facilities.settings.replace(configuration)
     access.update(configuration)
     let changed = await devices.apply(
-      configuration.slots, surroundings: Self.surroundings(parts, configuration, profiles, events))
+      configuration.slots, surroundings: Self.surroundings(parts, configuration, profiles, events, register))
     parts.log(
       .notice, "configuration",
       "read again; " + (changed.isEmpty ? "no device changed" : "changed: " + changed.joined(separator: ", "))
@@ -539,6 +554,7 @@ public actor HallAgent {
     await facilities.hub.finish()
     await server?.stop(grace: .seconds(1))
     keepAlive?.cancel()
+    resuming?.cancel()
     await visits.stop()
     _ = await done(within: .seconds(2)) { await devices.stop() }
     forwarding?.cancel()

@@ -158,11 +158,11 @@ final class Bench: Sendable {
     return DeviceSurroundings(
       time: RealTime(), buses: [bus], profiles: ProfileSet([profile]), drivers: [driver],
       driverContext: DriverContext(time: RealTime()) { text, _ in Array(text.utf8) }, language: .english,
-      log: lines.log
-    ) { event in
-      if case .changed(let view, _) = event { states.update { $0.append(view.report.state) } }
-      await tell(event)
-    }
+      log: lines.log,
+      tell: { event in
+        if case .changed(let view, _) = event { states.update { $0.append(view.report.state) } }
+        await tell(event)
+      }, register: UnitRegister())
   }
 
   func session(
