@@ -171,7 +171,9 @@ public enum VideoCapture {
       var length = 0
       let result = unsafe clinux_video_map(raw, index, &address, &length)
       guard result >= 0, let place = unsafe address else {
-        for unsafearea in unsafe mapped { unsafe clinux_video_unmap(area.address, area.length) }
+        for index in unsafe mapped.indices {
+          unsafe clinux_video_unmap(mapped[index].address, mapped[index].length)
+        }
         throw SystemError(call: "map video buffer \(index)", code: result < 0 ? -result : Errno.invalid)
       }
       unsafe mapped.append((place, length))
@@ -179,7 +181,9 @@ public enum VideoCapture {
     unsafe areas = mapped
   }
 
-  deinit { for unsafearea in unsafe areas { unsafe clinux_video_unmap(area.address, area.length) } }
+  deinit {
+    for index in unsafe areas.indices { unsafe clinux_video_unmap(areas[index].address, areas[index].length) }
+  }
 
   /// How many there are.
   public var count: Int { unsafe areas.count }
