@@ -6,7 +6,7 @@ internal import WireJSON
 /// A virtual machine with Debian's stock kernel, udevd and the programs that were built with the tests.
 ///
 /// It is restored from a snapshot of the booted machine, half a second, and never shares anything with the one before.
-/// In it: `halld` and `hallctl` in `PATH`, ``shared`` of the host as `/mnt`, a ``VolatileDisk`` as `/dev/vdb`; users `root`,
+/// In it: `halld` and `hallctl` in `PATH`, ``shared`` of the host as `/mnt` with `Guest/tools` in it, a ``VolatileDisk`` as `/dev/vdb`; users `root`,
 /// `hall-agent` and `clerk` (both in the group `hall`) and `stranger` (in none).
 ///
 /// Only one runs at a time: whoever starts another waits. Call ``end()``, or let ``run(disk:_:)`` do it.
@@ -99,6 +99,8 @@ public final class Guest: Sendable {
   private static func started(_ disk: VolatileDisk?, _ isBooted: Bool) async throws -> Guest {
     let files = try TemporaryDirectory()
     try Files.makeDirectory(files.path("shared"), mode: 0o777, parents: false)
+    try await Programs.run(
+      "cp", "-r", Files.directory(of: #filePath) + "/Guest/tools", files.path("shared/tools"))
     var device = "file.driver=null-co,file.size=\(VolatileDisk.size),file.read-zeroes=on"
     if let disk {
       let listener = DescriptorStream(

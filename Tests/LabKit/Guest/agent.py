@@ -65,7 +65,7 @@ def hello(seconds, seed):
 
 def environment(user):
     return {
-        "PATH": "/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": "/programs:/mnt/tools:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LD_LIBRARY_PATH": "/runtime:/programs",
         "HOME": user.pw_dir,
         "USER": user.pw_name,
