@@ -60,7 +60,7 @@ struct SimulatedUSBDevice: Sendable {
   /// Most transfers that wait at once, and most bytes in them. A host's drivers have a few dozen.
   static let mostPending = 4096, mostPendingBytes = 64 << 20
   /// Most bytes an endpoint keeps for a host that does not fetch them; what comes then is lost, as in a full FIFO.
-  static let mostWaiting = 1 << 20
+  static let mostWaiting = 8 << 20
 
   private struct Pending: Sendable {
     let transfer: USBTransfer
@@ -182,7 +182,9 @@ struct SimulatedUSBDevice: Sendable {
   mutating func send(_ reply: [UInt8]) {
     guard configuration != 0 else { return }
     let waiting = inputs.mapValues { $0.reduce(0) { $0 + $1.count } }
-    for input in function.send(reply, waiting: { waiting[$0] ?? 0 }) { queue(input) }
+    let isBroken = faults.marks > 0
+    if isBroken { faults.marks -= 1 }
+    for input in function.send(reply, isBroken: isBroken, waiting: { waiting[$0] ?? 0 }) { queue(input) }
     fetch()
   }
 
@@ -271,6 +273,7 @@ struct SimulatedUSBDevice: Sendable {
         halt(endpoint.address)
       }
     case .haltEndpoint(let address): halt(address)
+    case .mark: faults.marks += 1
     case .babble: faults.babbles += 1
     case .shortPacket(let count): faults.shortPacket = count
     case .malformed(let seed): faults.malformedSeed = seed
@@ -413,6 +416,7 @@ struct SimulatedUSBDevice: Sendable {
 
   private mutating func clear(_ address: UInt8) -> [UInt8] {
     halted.remove(address)
+    if function.forgetsWhenCleared { inputs[address] = nil }
     return function.cleared(address)
   }
 }

@@ -75,8 +75,10 @@ public protocol SimulatedUSBFunction: Sendable {
   /// What the model gets of a packet that the host sent to an endpoint.
   mutating func receive(_ packet: [UInt8], on endpoint: UInt8) -> [UInt8]
   /// What the endpoints send for one reply of the model. `waiting` tells how many bytes of an endpoint the host has not
-  /// fetched yet.
-  mutating func send(_ reply: [UInt8], waiting: (_ endpoint: UInt8) -> Int) -> [USBInput]
+  /// fetched yet; `isBroken` asks to mark it as damaged, where the class has a mark for that.
+  mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (_ endpoint: UInt8) -> Int) -> [USBInput]
+  /// Whether an endpoint whose halt is cleared forgets what the host has not fetched.
+  var forgetsWhenCleared: Bool { get }
   /// The host cleared an endpoint's halt, whether there was one or not; what the model gets because of it.
   mutating func cleared(_ endpoint: UInt8) -> [UInt8]
   /// The host chose a configuration, or let the device go; what the model gets because of it.
@@ -88,6 +90,8 @@ extension SimulatedUSBFunction {
   public mutating func answer(
     _ setup: USBSetup, _ data: [UInt8], _ model: inout any SimulatedSerialDevice
   ) -> USBAnswer { .refused }
+  /// Keeps it.
+  public var forgetsWhenCleared: Bool { false }
   /// Every packet as it is.
   public mutating func receive(_ packet: [UInt8], on endpoint: UInt8) -> [UInt8] { packet }
   /// Tells the model nothing.

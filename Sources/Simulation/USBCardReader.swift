@@ -35,7 +35,7 @@ public struct USBCardReader: SimulatedUSBFunction {
   }
 
   /// Each reply is a transfer, or two in the split layout: the first seven bytes and the rest.
-  public mutating func send(_ reply: [UInt8], waiting: (UInt8) -> Int) -> [USBInput] {
+  public mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (UInt8) -> Int) -> [USBInput] {
     switch layout {
     case .singlePair: return [USBInput(0x81, reply)]
     case .splitPipe:

@@ -2,7 +2,7 @@
 struct USBFaults: Sendable {
   /// What a person can do to it.
   enum Command: Sendable, Equatable {
-    case nak(Bool), halt(Direction), haltEndpoint(UInt8), babble, shortPacket(Int), malformed(UInt64?)
+    case nak(Bool), halt(Direction), haltEndpoint(UInt8), babble, mark, shortPacket(Int), malformed(UInt64?)
     case silent(Silence)
   }
   /// Which endpoints.
@@ -23,6 +23,7 @@ struct USBFaults: Sendable {
     CommandForm("halt endpoint <hex>", "STALL the endpoint with this address until the host clears it") {
       $0.byte().map { .haltEndpoint($0) }
     },
+    CommandForm("error bit", "mark the next frame of a camera as broken in its payload headers", .mark),
     CommandForm("babble", "send more than the host asked for with the next packet", .babble),
     CommandForm(
       "short packet <0-4096>",
@@ -47,6 +48,8 @@ struct USBFaults: Sendable {
   var isNaking = false
   var silence = Silence.answered
   var babbles = 0
+  /// How many of the next replies are marked as damaged.
+  var marks = 0
   var shortPacket: Int?
   var malformedSeed: UInt64?
 
@@ -56,6 +59,7 @@ struct USBFaults: Sendable {
     if isNaking { fields.append(SimulationField("nak", true)) }
     if silence != .answered { fields.append(SimulationField("silent", silence.rawValue)) }
     if babbles > 0 { fields.append(SimulationField("babbles-waiting", babbles)) }
+    if marks > 0 { fields.append(SimulationField("error-bits-waiting", marks)) }
     if let shortPacket { fields.append(SimulationField("short-packet-waiting", shortPacket)) }
     if let malformedSeed {
       fields.append(SimulationField("malformed-descriptors", Int(clamping: malformedSeed)))

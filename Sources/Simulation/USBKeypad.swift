@@ -64,7 +64,7 @@ public struct USBKeypad: SimulatedUSBFunction {
   }
 
   /// Each report is a transfer.
-  public mutating func send(_ reply: [UInt8], waiting: (UInt8) -> Int) -> [USBInput] {
+  public mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (UInt8) -> Int) -> [USBInput] {
     last = reply
     return [USBInput(0x81, reply)]
   }

@@ -111,7 +111,7 @@ public struct USBReportCardReader: SimulatedUSBFunction {
   }
 
   /// Reports of 64 bytes, one transfer each.
-  public mutating func send(_ reply: [UInt8], waiting: (UInt8) -> Int) -> [USBInput] {
+  public mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (UInt8) -> Int) -> [USBInput] {
     let step = framing == .raw ? Self.size : Self.segment
     return stride(from: 0, to: reply.count, by: step).enumerated().map { number, start in
       let part = Array(reply[start..<min(start + step, reply.count)])

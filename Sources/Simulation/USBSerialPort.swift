@@ -62,7 +62,7 @@ public struct USBSerialPort: SimulatedUSBFunction {
   private var isOpen: Bool { lines & 1 != 0 }
 
   /// Each reply is a transfer, and the host sees its end.
-  public mutating func send(_ reply: [UInt8], waiting: (UInt8) -> Int) -> [USBInput] {
+  public mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (UInt8) -> Int) -> [USBInput] {
     isOpen ? [USBInput(Self.dataIn, reply, isClosed: true)] : []
   }
 

@@ -70,7 +70,7 @@ public struct USBTicketPrinter: SimulatedUSBFunction {
   }
 
   /// Each reply is a transfer on the back channel.
-  public mutating func send(_ reply: [UInt8], waiting: (UInt8) -> Int) -> [USBInput] {
+  public mutating func send(_ reply: [UInt8], isBroken: Bool, waiting: (UInt8) -> Int) -> [USBInput] {
     [USBInput(0x82, reply)]
   }
 }

@@ -154,6 +154,19 @@ extension SimulationConfiguration.Device {
       options.firstPress = first("press-number")
       return SimulatedDevice(
         name, SimulatedKeypad(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
+    case .documentCamera:
+      var images: [[UInt8]] = []
+      for entry in section.entries where entry.key == CameraKeys.pages.name {
+        images.append(try Self.page(entry))
+      }
+      var options = SimulatedCamera.Options(pages: images.isEmpty ? pages : images)
+      options.breaksFirstFrame = try section.value(CameraKeys.firstFrame)
+      let camera = SimulatedCamera(options)
+      let identity = try section.optional(USBKeys.identity)
+      let function = USBCamera(
+        camera.sizes, version: try section.value(CameraKeys.version), vendor: identity?.first ?? 0x1B71,
+        product: identity?.last ?? 0x0056, serial: try section.optional(USBKeys.serial))
+      return SimulatedDevice(name, camera, usb: function, time: time, seed: seed, sink: sink)
     case .printer:
       var options = SimulatedPrinter.Options()
       options.queue = try section.value(PrinterKeys.queue)
@@ -162,6 +175,18 @@ extension SimulationConfiguration.Device {
       options.firstJob = first("job")
       return SimulatedDevice(name, SimulatedPrinter(options), time: time, sink: sink)
     }
+  }
+}
+
+extension SimulationConfiguration.Device {
+  /// An image that a `page` key names.
+  private static func page(_ entry: ConfEntry) throws(ConfError) -> [UInt8] {
+    let path = try CameraKeys.pages.type.read(entry.value)
+    if let image = try? Files.read(path, limit: 16 << 20), (try? JPEGInspector.inspect(image)) != nil {
+      return image
+    }
+    let expected = ConfExpected(english: "a file with a sound JPEG image", chinese: "完好的 JPEG 图像文件")
+    throw ConfError(.wrongValue(found: path, expected: expected, nearest: nil), at: entry.value.position)
   }
 }
 

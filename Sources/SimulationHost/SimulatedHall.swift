@@ -68,7 +68,7 @@ public actor SimulatedHall {
         devices.append(
           try device.make(
             speed: configuration.speed, seed: configuration.seed &+ UInt64(index),
-            pages: device.model == .esclScanner ? pages ?? PageImages.all + PageImages.grey : [],
+            pages: Self.pages(for: device.model, pages),
             numbers: log?.lastNumbers ?? [:],
             time: time, sink: sink))
       } catch {
@@ -85,6 +85,14 @@ public actor SimulatedHall {
           throw .start(device: device.name, error)
         }
       }
+    }
+  }
+
+  private static func pages(for model: SimulationConfiguration.Model, _ given: [[UInt8]]?) -> [[UInt8]] {
+    switch model {
+    case .esclScanner: given ?? PageImages.all + PageImages.grey
+    case .documentCamera: given ?? PageImages.all
+    default: []
     }
   }
 

@@ -27,6 +27,8 @@ public struct SimulationConfiguration: Sendable {
     case printer
     /// A USB keyboard with rating keys.
     case keypad
+    /// A USB camera over a table.
+    case documentCamera = "document-camera"
 
     /// The keys its section may have besides `model` and `start`.
     var keys: [any ConfKeyDeclaration] {
@@ -37,6 +39,7 @@ public struct SimulationConfiguration: Sendable {
       case .evaluator: EvaluatorKeys.all
       case .printer: PrinterKeys.all
       case .keypad: KeypadKeys.all
+      case .documentCamera: CameraKeys.all
       }
     }
   }
@@ -110,7 +113,8 @@ public struct SimulationConfiguration: Sendable {
     }
   }
 
-  /// One device in each form of USB device: `reader` and its four brothers, `dispenser`, `keypad`, `evaluator`.
+  /// One device in each form of USB device: `reader` and its four brothers, `dispenser`, `keypad`,
+  /// `evaluator`, `camera`.
   public static let usb: SimulationConfiguration = {
     let text = """
       [device reader]
@@ -137,6 +141,8 @@ public struct SimulationConfiguration: Sendable {
       [device evaluator]
       model = evaluator
       usb = serial
+      [device camera]
+      model = document-camera
       """
     // A test holds that this text is right.
     let read = try? SimulationConfiguration.read(Array(text.utf8), file: "usb")

@@ -52,6 +52,15 @@ enum KeypadKeys {
   static let all: [any ConfKeyDeclaration] = [keys] + USBKeys.always
 }
 
+enum CameraKeys {
+  static let version = ConfKey<USBCamera.Version>(
+    "video-class", .word(among: [("1.0", .one), ("1.1", .oneOne)]), default: .one)
+  static let firstFrame = ConfKey<Bool>(
+    "first-frame", .word(among: [("whole", false), ("broken", true)]), default: false)
+  static let pages = ConfKey("page", ConfType<String>.path, repeatable: true)
+  static let all: [any ConfKeyDeclaration] = [version, firstFrame, pages] + USBKeys.always
+}
+
 extension SimulationConfiguration.Model {
   /// The forms in which this model can be a USB device.
   var usbForms: [USBKeys.Form] {
@@ -59,7 +68,7 @@ extension SimulationConfiguration.Model {
     case .idCardReader: [.singlePair, .splitPipe, .second, .hid, .hidWrapped]
     case .ticketDispenser: [.printer]
     case .evaluator: [.serial]
-    case .esclScanner, .printer, .keypad: []
+    case .esclScanner, .printer, .keypad, .documentCamera: []
     }
   }
 

@@ -11,6 +11,7 @@ on which cards are laid down, keys pressed and faults set.
 import argparse
 import http.client
 import json
+import os
 import socket
 import struct
 import sys
@@ -527,6 +528,97 @@ def evaluator(server, control, name):
         expect(control.state(name)["unacknowledged"] == "0", "acknowledged")
 
 
+PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../Sources/CPages/Pages")
+
+
+def jpeg_size(image):
+    """Width and height by the frame header (ITU-T T.81, B.2.2)."""
+    place = 2
+    while image[place] == 0xFF:
+        if image[place + 1] in (0xC0, 0xC1, 0xC2):
+            height, width = struct.unpack(">HH", image[place + 5:place + 9])
+            return width, height
+        place += 2 + struct.unpack(">H", image[place + 2:place + 4])[0]
+    raise Wrong("a JPEG without frame header")
+
+
+def camera(server, control, name):
+    with server.import_device(name) as device:
+        interfaces, _ = check_descriptors(device)
+        expect([i["codes"] for i in interfaces] == [(14, 1, 0), (14, 2, 0)], "video class")
+        expect((device.info["cls"], device.info["sub"], device.info["proto"]) == (0xEF, 2, 1), "associations")
+        for interface, total in ((0, slice(5, 7)), (1, slice(4, 6))):
+            extra = interfaces[interface]["extra"]
+            own = [body for body in extra if body[1] == 0x24]
+            expect(struct.unpack("<H", own[0][total])[0] == sum(map(len, own)), "total length of class descriptors")
+        expect(interfaces[1]["endpoints"] == [(0x81, 2, 512)], "bulk endpoint")
+        frames = [body for body in interfaces[1]["extra"] if body[1:3] == b"\x24\x07"]
+        sizes = [struct.unpack("<HH", body[5:9]) for body in frames]
+        expect(sizes, "frame sizes")
+        for body in frames:
+            expect(len(body) == 26 + 4 * body[25], "length of a frame descriptor")
+        version = struct.unpack("<H", interfaces[0]["extra"][0][3:5])[0]
+        length = struct.unpack("<H", device.get(0xA1, 0x85, 0x0100, 1, 2))[0]
+        expect(length == (34 if version >= 0x0110 else 26), "length of Probe")
+        expect(device.get(0xA1, 0x86, 0x0100, 1, 1) == b"\3", "Probe can be set and read")
+        default = device.get(0xA1, 0x87, 0x0100, 1, length)
+        wanted = bytearray(default)
+        # A size and an interval that do not exist become ones that do.
+        wanted[3], wanted[4:8] = 99, struct.pack("<I", 1)
+        device.set(0x21, 1, 0x0100, 1, bytes(wanted))
+        probe = device.get(0xA1, 0x81, 0x0100, 1, length)
+        largest, payload = struct.unpack("<II", probe[18:26])
+        expect(1 <= probe[3] <= len(frames) and len(probe) == length, "Probe corrects itself")
+        expect(struct.unpack("<I", probe[4:8])[0] == 1000000, "the fastest there is")
+        expect(device.control(0xA1, 0x81, 0x0900, 1, 4)[0] == -EPIPE, "no such control")
+        expect(device.get(0xA1, 0x81, 0x0200, 0, 1) == b"\6", "and the reason")
+        device.set(0x21, 1, 0x0200, 1, probe)
+
+        def next_frame(after=None):
+            """One frame: its bytes, its FID, whether it is marked."""
+            image, turn, broken = b"", None, False
+            while True:
+                data = device.read(0x81, payload)
+                head, bits = data[0], data[1]
+                expect(head == 2 and bits & 0x80 and len(data) <= payload, "payload header")
+                expect(turn in (None, bits & 1) and bits & 1 != after, "frame id")
+                turn, broken = bits & 1, broken or bool(bits & 0x40)
+                image += data[head:]
+                if bits & 2:
+                    return image, turn, broken
+
+        image, turn, broken = next_frame()
+        expect(image[:2] == b"\xff\xd8" and image[-2:] == b"\xff\xd9" and len(image) <= largest and not broken, "a JPEG")
+        expect(jpeg_size(image) == sizes[probe[3] - 1], "of the size agreed on")
+        with open(os.path.join(PAGES, "page-1.jpg"), "rb") as page:
+            expect(image == page.read(), "byte for byte the page under the camera")
+        control.do(name, "show page 2")
+        with open(os.path.join(PAGES, "page-2.jpg"), "rb") as page:
+            second = page.read()
+        for _ in range(5):
+            image, turn, _ = next_frame(turn)
+            if image == second:
+                break
+        expect(image == second, "another page")
+        control.do(name, "error bit")
+        marks = []
+        for _ in range(3):
+            image, turn, broken = next_frame(turn)
+            marks.append(broken)
+        expect(marks.count(True) == 1, "one frame is marked as broken")
+        expect(device.get(0xA1, 0x81, 0x0600, 1, 1) == b"\4", "the stream's error")
+        control.do(name, "truncate reply 20000")
+        short = min((next_frame() for _ in range(3)), key=lambda frame: len(frame[0]))
+        expect(len(short[0]) == 20000, "a frame cut short")
+        pending = device.submit(0x81, length=payload)
+        device.unlink(pending)
+        device.waiting.pop(pending, None)
+        device.set(0x02, 1, 0, 0x81)
+        expect(control.state(name)["streaming"] == "no", "clearing the halt ends the stream")
+        pending = device.submit(0x81, length=payload)
+        expect(not device.ended(pending), "and nothing is left of it")
+
+
 # Faults ---------------------------------------------------------------------
 
 def unlink(server, control, name):
@@ -674,6 +766,7 @@ def refusals(server, control, name):
 CHECKS = {
     "reader": reader, "reader-split": reader_split, "reader-5020": reader, "reader-hid": reader_hid,
     "reader-hid-wrapped": reader_hid_wrapped, "dispenser": dispenser, "keypad": keypad, "evaluator": evaluator,
+    "camera": camera,
 }
 
 
