@@ -41,6 +41,10 @@ import Testing
       profiles.explain(kind: .ticketDispenser, facts: ["transport": "tty"]).map(\.verdict) == [.byNameOnly])
   }
 
+  private static let wrongTransport =
+    "f:8:13: 'ttty' is not right; expected one or more of tty, http, sane, cups, simulated, usb, usblp, hidraw, "
+    + "evdev, video; did you mean 'tty'?"
+
   @Test(arguments: [
     (
       profileText(driver: "escpo"),
@@ -80,8 +84,7 @@ import Testing
     (profileText(match: "transprot = tty"), "f:8:1: unknown key 'transprot'; did you mean 'transport'?"),
     (
       profileText(match: "transport = ttty"),
-      "f:8:13: 'ttty' is not right; expected one or more of tty, http, sane, cups, simulated, usb, usblp, hidraw, evdev, "
-        + "video; did you mean 'tty'?"
+      wrongTransport
     ),
     (
       profileText(match: "transport = tty, http"),
