@@ -99,6 +99,7 @@ public actor HallAgent {
   private var forwarding: Task<Void, Never>?
   private var keepAlive: Task<Void, Never>?
   private var resuming: Task<Void, Never>?
+  private var reconciling: Task<Void, Never>?
   private var stopping = false
   private var startWarnings: [(chinese: String, english: String)] = []
 
@@ -296,6 +297,16 @@ public actor HallAgent {
           .error, "outbox",
           "what the intake accepted could not be noted (\(why)); the service has to start anew")
         failure.yield()
+      }
+    }
+    let outbox = facilities.outbox
+    reconciling = Task {
+      do throws(OutboxError) {
+        let found = try await outbox.reconcile()
+        guard found.missingPages > 0 else { return }
+        log(.error, "outbox", "\(found.missingPages) more pages whose files are gone were set aside")
+      } catch {
+        log(.error, "outbox", "the pages could not be looked through: \(error) \(error.advice)")
       }
     }
     let hub = facilities.hub
@@ -558,6 +569,7 @@ public actor HallAgent {
     await visits.stop()
     _ = await done(within: .seconds(2)) { await devices.stop() }
     forwarding?.cancel()
+    reconciling?.cancel()
     await forwarding?.value
     let left = await facilities.outbox.status()
     await facilities.database.close()

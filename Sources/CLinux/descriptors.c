@@ -52,6 +52,14 @@ long clinux_read(int fd, void *buffer, size_t count) { return RESULT(long, read(
 
 long clinux_write(int fd, const void *buffer, size_t count) { return RESULT(long, write(fd, buffer, count)); }
 
+long clinux_pread(int fd, void *buffer, size_t count, int64_t offset) {
+  return RESULT(long, pread(fd, buffer, count, (off_t)offset));
+}
+
+long clinux_pwrite(int fd, const void *buffer, size_t count, int64_t offset) {
+  return RESULT(long, pwrite(fd, buffer, count, (off_t)offset));
+}
+
 int clinux_pipe(int *reading, int *writing) {
   int both[2];
   if (pipe2(both, O_CLOEXEC) < 0) return -errno;

@@ -58,6 +58,7 @@ int clinux_status_of(int fd, struct clinux_status *status) {
 int clinux_mkdir(const char *path, unsigned mode) { return RESULT(mkdir(path, (mode_t)mode)); }
 int clinux_mkdtemp(char *pattern) { return mkdtemp(pattern) ? 0 : -errno; }
 int clinux_unlink(const char *path) { return RESULT(unlink(path)); }
+int clinux_rmdir(const char *path) { return RESULT(rmdir(path)); }
 int clinux_rename(const char *from, const char *to) { return RESULT(rename(from, to)); }
 int clinux_symlink(const char *target, const char *path) { return RESULT(symlink(target, path)); }
 int clinux_chmod(const char *path, unsigned mode) { return RESULT(chmod(path, (mode_t)mode)); }

@@ -41,6 +41,11 @@ public enum AESGCM {
     return header + nonce + sealed
   }
 
+  /// The ``SealingKey/identifier`` of the key that something was sealed under; nil if it is too short to say.
+  public static func keyIdentifier(of sealed: [UInt8]) -> [UInt8]? {
+    sealed.count < headerCount ? nil : Array(sealed[1..<headerCount])
+  }
+
   /// The content of something sealed under this key with this associated data.
   /// - Throws: ``CryptoError/otherKey``, ``CryptoError/damaged``, ``CryptoError/unknownVersion(_:)``
   public static func open(

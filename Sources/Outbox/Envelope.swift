@@ -46,6 +46,20 @@ enum Envelope {
     }
   }
 
+  /// Looks at the beginning of an envelope: whether it has the length that its content makes, and the key is the right one.
+  static func inspect(
+    _ front: ArraySlice<UInt8>, contentBytes: Int, envelopeBytes: Int, key: SealingKey?
+  ) throws(Failure) {
+    let bytes = Array(front.prefix(1 + AESGCM.overhead))
+    switch bytes.first {
+    case plain where envelopeBytes == 1 + Digest.byteCount + contentBytes: return
+    case sealed where envelopeBytes == 1 + AESGCM.overhead + contentBytes:
+      guard let key else { throw .keyMissing }
+      guard AESGCM.keyIdentifier(of: Array(bytes.dropFirst())) == key.identifier else { throw .otherKey }
+    default: throw .damaged
+    }
+  }
+
   private static func digest(_ content: [UInt8], _ name: String) -> Digest {
     let hash = SHA256()
     hash.update(Array(name.utf8) + [0])

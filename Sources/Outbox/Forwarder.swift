@@ -170,8 +170,11 @@ private actor Session {
   /// - Returns: what the policy is to be told at once.
   private func perform(_ action: ForwarderPolicy.Action) async throws(StoreError) -> ForwarderPolicy.Input? {
     switch action {
-    case .load(let numbers):
-      return .loaded(try await sturdily { () throws(StoreError) in try await outbox.pending(after: numbers) })
+    case .load(let numbers, let except):
+      return .loaded(
+        try await sturdily { () throws(StoreError) in
+          try await outbox.pending(after: numbers, except: except)
+        })
     case .send(let id, let request):
       if !isStopping { send(id, request) }
     case .erase(let numbers):

@@ -90,8 +90,9 @@ struct ForwarderPolicy: Sendable {
   }
 
   enum Action: Sendable, Equatable {
-    /// Ask the database for events: of each source those beyond the number given (0 for sources not named).
-    case load(after: [Int64: Int64])
+    /// Ask the database for events: of each source those beyond the number given (0 for sources not named), and none of those
+    /// sources of which enough are at hand.
+    case load(after: [Int64: Int64], except: Set<Int64>)
     /// Send a request; the number is its name until it is answered.
     case send(Int, Request)
     /// The intake has them: erase.
@@ -149,7 +150,8 @@ struct ForwarderPolicy: Sendable {
   private var pages: [Digest: PageState] = [:]
   private var inFlight: [Int: InFlight] = [:]
   private var nextRequest = 1
-  private var isLoading = false
+  /// The sources that are not asked for more, while others are; nil while none is.
+  private var loadingExcept: Set<Int64>?
   private var mayHaveMore = true
   private var acceptances = 0
   private var strikes: [Item: Int] = [:]
@@ -218,8 +220,9 @@ struct ForwarderPolicy: Sendable {
   }
 
   private mutating func take(_ loaded: [Loaded]) {
-    isLoading = false
-    for source in queues.keys { queues[source]?.isComplete = true }
+    let except = loadingExcept ?? []
+    loadingExcept = nil
+    for source in queues.keys where !except.contains(source) { queues[source]?.isComplete = true }
     for load in loaded {
       var queue = queues[load.source] ?? Queue()
       queue.isComplete = load.isComplete
@@ -471,10 +474,13 @@ struct ForwarderPolicy: Sendable {
 
   private mutating func schedule(_ now: Instant, _ actions: inout [Action]) {
     let runsLow = queues.values.contains { !$0.isComplete && $0.events.count < Self.windowLow }
-    if !isLoading, mayHaveMore || runsLow {
-      isLoading = true
+    if loadingExcept == nil, mayHaveMore || runsLow {
+      // However long the backlog grows, a window of it is held here.
+      let full = Set(queues.keys.filter { queues[$0]?.events.count ?? 0 >= Self.windowLow })
+      if mayHaveMore { for source in full { queues[source]?.isComplete = false } }
+      loadingExcept = full
       mayHaveMore = false
-      actions.append(.load(after: queues.mapValues(\.lastLoaded)))
+      actions.append(.load(after: queues.mapValues(\.lastLoaded), except: full))
     }
     while inFlight.count < Self.connections {
       let isProbe: Bool

@@ -33,6 +33,7 @@ public final class Outbox: Sendable {
     var endpoint = EndpointStatus.unknown
     var listeners: [Int: AsyncStream<Void>.Continuation] = [:]
     var nextListener = 0
+    var reconciling = ReconcilingPlace()
   }
 
   /// A page that was stored, and protects its row or file from being erased until it is named or an hour has passed.

@@ -10,7 +10,9 @@ extension Outbox {
 
   /// The next waiting events of each source beyond those numbers. Events whose pages were set aside are set aside with them on
   /// the way.
-  func pending(after numbers: [Int64: Int64]) async throws(StoreError) -> [ForwarderPolicy.Loaded] {
+  func pending(
+    after numbers: [Int64: Int64], except: Set<Int64> = []
+  ) async throws(StoreError) -> [ForwarderPolicy.Loaded] {
     let wall = clock.wallMilliseconds
     let now = clock.monotonicNanoseconds
     let (loaded, unusable) = try await database.read { db throws(StoreError) in
@@ -18,6 +20,7 @@ extension Outbox {
       var unusable: [Int64] = []
       for row in try db.query("SELECT id FROM outbox_source") {
         let source = try row.integer("id")
+        if except.contains(source) { continue }
         let rows = try db.query(
           """
           SELECT e.number, e.id, e.priority, e.bytes, e.attempts, e.due, c.digest, b.state AS page_state,

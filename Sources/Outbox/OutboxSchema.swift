@@ -62,7 +62,15 @@ extension Outbox {
 
       -- All that remains of what was delivered.
       CREATE TABLE outbox_delivered (type TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      """,
       """
+      -- Rows and files are brought together in the order of the files' names, a piece at a time.
+      CREATE INDEX outbox_blob_file ON outbox_blob (file);
+      -- What was set aside, the oldest first.
+      DROP INDEX outbox_blob_aside;
+      CREATE INDEX outbox_blob_aside ON outbox_blob (since, digest) WHERE state = 2;
+      CREATE INDEX outbox_event_aside ON outbox_event (since, number) WHERE state = 2;
+      """,
     ])
 
   private static func totals(_ kind: String) -> String {

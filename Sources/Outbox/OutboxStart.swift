@@ -1,5 +1,5 @@
 public import Crypto
-import Posix
+public import Posix
 public import Store
 import Synchronization
 import WireJSON
@@ -73,17 +73,17 @@ extension Outbox {
   ///   - directory: where the pages' files lie; made if it is not there.
   ///   - key: contents are sealed under it; nil keeps them plain.
   ///   - identity: the position and machine.
+  ///   - files: the file system that the directory is on.
   /// - Throws: ``OutboxError/files(_:)`` if the directory cannot be used, ``OutboxError/store(_:)``.
+  ///
+  /// Only the first thousand files are looked at; call ``reconcile()`` to have the others looked at while the outbox works.
   public static func open(
     database: StateDatabase, directory: String, key: SealingKey?, identity: OutboxIdentity,
-    limits: OutboxLimits = OutboxLimits(), clock: any OutboxClock = SystemOutboxClock()
+    limits: OutboxLimits = OutboxLimits(), clock: any OutboxClock = SystemOutboxClock(),
+    files: any FileSystem = SystemFiles()
   ) async throws(OutboxError) -> (Outbox, StartReport) {
-    let pages = PageDirectory(root: directory, key: key)
-    let files: [String]
-    do throws(SystemError) {
-      try await pages.prepare()
-      files = try await pages.list()
-    } catch { throw .files(error) }
+    let pages = PageDirectory(root: directory, key: key, files: files)
+    do throws(SystemError) { try await pages.prepare() } catch { throw .files(error) }
     do throws(StoreError) {
       var report = StartReport()
       report.database = await database.opening
@@ -91,13 +91,13 @@ extension Outbox {
       let outbox = Outbox(
         database: database, pages: pages, key: key, identity: identity, limits: limits, clock: clock,
         epoch: meta.epoch, state: State())
+      if case .firstStart = report.newEpoch, await pages.hasFiles { report.newEpoch = .stateLost }
       if case .stateLost = report.newEpoch {
-        try await outbox.rebuild(from: files, &report)
-      } else if case .firstStart = report.newEpoch, !files.isEmpty {
-        report.newEpoch = .stateLost
-        try await outbox.rebuild(from: files, &report)
+        try await outbox.rebuild(&report)
       } else {
-        try await outbox.reconcile(with: files, &report)
+        let found = try await outbox.reconcile(atMost: Self.filesAtStart)
+        report.missingPages = found.missingPages
+        report.orphansRemoved = found.orphansRemoved
       }
       // Claims of a run that is over may have left pages to nobody.
       try await outbox.sweep()
@@ -165,65 +165,17 @@ extension Outbox {
     }
   }
 
-  // MARK: The database is whole
-
-  /// The rows decide: a file without a row was never acknowledged or is delivered; a row without a file is a page that is gone.
-  private func reconcile(with files: [String], _ report: inout StartReport) async throws(StoreError) {
-    let rows = try await database.read { db throws(StoreError) in
-      try db.query("SELECT digest, file, state FROM outbox_blob")
-    }
-    let present = Set(files)
-    var known: Set<String> = []
-    for row in rows {
-      let file = try row.text("file")
-      known.insert(file)
-      guard !present.contains(file), [0, 3].contains(row["state"].integer),
-        let digest = Digest(try row.blob("digest"))
-      else {
-        continue
-      }
-      _ = try await setAside(page: digest, reason: .missing)
-      report.missingPages += 1
-    }
-    let orphans = files.filter { !known.contains($0) }
-    await pages.remove(orphans)
-    report.orphansRemoved = orphans.count
-  }
-
   // MARK: The database was lost
 
   /// Makes rows again from the pages' headers and from what can still be read of the old database.
-  private func rebuild(from files: [String], _ report: inout StartReport) async throws(StoreError) {
+  private func rebuild(_ report: inout StartReport) async throws(StoreError) {
     var found: [Digest: StartReport.RecoveredPage] = [:]
-    for file in files {
-      let header: PageHeader
-      let reason: QuarantineReason?
-      do throws(PageDirectory.ReadFailure) {
-        (header, reason) = try await pages.examine(file)
-      } catch {
-        if case .unusable = error {
-          await pages.putAside(file)
-          report.damagedFiles += 1
-        }
-        continue
+    for directory in await pages.older {
+      let names = await pages.names(in: directory)
+      for start in stride(from: 0, to: names.count, by: Self.chunk) {
+        let files = names[start..<min(start + Self.chunk, names.count)].map { "\(directory)/\($0)" }
+        try await rebuild(files, &found, &report)
       }
-      guard let digest = Digest(hex: header.sha256) else { continue }
-      let state = reason == nil ? RowState.waiting : RowState.aside
-      try await database.write { db throws(StoreError) in
-        try db.run(
-          """
-          INSERT OR IGNORE INTO outbox_blob (digest, file, bytes, media_type, state, reason)
-          VALUES (?, ?, ?, ?, ?, ?)
-          """,
-          [
-            .blob(digest.bytes), .text(file), SQLValue(header.bytes), .text(header.mediaType), state,
-            SQLValue(reason?.code),
-          ])
-        try db.run(
-          "INSERT OR IGNORE INTO outbox_claim VALUES (?, '', ?)", [Claim.recovered, .blob(digest.bytes)])
-      }
-      found[digest] = .init(
-        digest: digest, mediaType: header.mediaType, visit: header.visit, time: header.time)
     }
     if case .replaced(let old, _) = report.database {
       for digest in try await salvage(old, &report) { found[digest] = nil }
@@ -248,17 +200,61 @@ extension Outbox {
     report.recoveredPages = found.values.sorted { $0.time < $1.time }
   }
 
+  private struct Found: Sendable {
+    var file: String
+    var digest: Digest
+    var header: PageHeader
+    var reason: QuarantineReason?
+  }
+
+  private func rebuild(
+    _ files: [String], _ found: inout [Digest: StartReport.RecoveredPage], _ report: inout StartReport
+  ) async throws(StoreError) {
+    var pagesFound: [Found] = []
+    for file in files {
+      do throws(PageDirectory.ReadFailure) {
+        let (header, reason) = try await pages.examine(file)
+        guard let digest = Digest(hex: header.sha256) else { throw .unusable(.damaged) }
+        pagesFound.append(Found(file: file, digest: digest, header: header, reason: reason))
+        found[digest] = .init(
+          digest: digest, mediaType: header.mediaType, visit: header.visit, time: header.time)
+      } catch {
+        guard case .unusable = error else { continue }
+        await pages.putAside(file)
+        report.damagedFiles += 1
+      }
+    }
+    let rows = pagesFound
+    let since = SQLValue.integer(clock.wallMilliseconds)
+    try await database.write { db throws(StoreError) in
+      for page in rows {
+        try db.run(
+          """
+          INSERT OR IGNORE INTO outbox_blob (digest, file, bytes, media_type, state, since, reason)
+          VALUES (?, ?, ?, ?, ?, ?, ?)
+          """,
+          [
+            .blob(page.digest.bytes), .text(page.file), SQLValue(page.header.bytes),
+            .text(page.header.mediaType), page.reason == nil ? RowState.waiting : RowState.aside, since,
+            SQLValue(page.reason?.code),
+          ])
+        try db.run(
+          "INSERT OR IGNORE INTO outbox_claim VALUES (?, '', ?)", [Claim.recovered, .blob(page.digest.bytes)])
+      }
+    }
+  }
+
   /// Takes over the events that the old database still gives, under their old numbers. Each is bound to its id, source,
   /// epoch and sequence by its seal or digest, so that none is made up from damage.
   /// - Returns: the pages that they name.
   private func salvage(_ old: String, _ report: inout StartReport) async throws(StoreError) -> Set<Digest> {
     var sources: [Int64: String] = [:]
-    try await StateDatabase.salvage(path: old, table: "outbox_source") { rows in
+    try await database.salvage(path: old, table: "outbox_source") { rows in
       for row in rows { if let id = row["id"].integer { sources[id] = row["path"].text } }
     }
     var named: Set<Digest> = []
     var counts = (good: 0, bad: 0)
-    try await StateDatabase.salvage(path: old, table: "outbox_event") { rows async throws(StoreError) in
+    try await database.salvage(path: old, table: "outbox_event") { rows async throws(StoreError) in
       var salvaged: [Salvaged] = []
       for row in rows {
         // A lost table of sources is made good by trying: there are few, and the seal tells which is right.

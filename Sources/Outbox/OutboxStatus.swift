@@ -174,8 +174,16 @@ extension Outbox {
         default: break
         }
       }
-      oldest = try db.queryOne(
-        "SELECT id FROM outbox_event NOT INDEXED WHERE state = 0 ORDER BY number LIMIT 1")?["id"].text
+      // The first of each source, of which there are a few.
+      let heads = try db.query(
+        """
+        SELECT (SELECT number FROM outbox_event AS e WHERE e.state = 0 AND e.source = s.id ORDER BY number LIMIT 1) AS number
+        FROM outbox_source AS s
+        """)
+      if let first = heads.compactMap({ $0["number"].integer }).min() {
+        oldest = try db.queryOne("SELECT id FROM outbox_event WHERE number = ?", [.integer(first)])?["id"]
+          .text
+      }
       for row in try db.query("SELECT type, count FROM outbox_delivered") {
         delivered[try row.text("type")] = Int(try row.integer("count"))
       }

@@ -27,9 +27,9 @@ enum PageFile {
     /// The content is not what the header says.
     case damaged
     /// Sealed under another key.
-    case otherKey
+    case otherKey(PageHeader)
     /// Sealed, and there is no key.
-    case keyMissing
+    case keyMissing(PageHeader)
   }
 
   /// Pages larger than this are refused: a colour A3 page at 600 dpi, uncompressed, is 200 MB; as JPEG it is below 30 MB.
@@ -62,27 +62,38 @@ enum PageFile {
     guard bytes.count >= lengthAt + 4, Array(bytes[..<lengthAt]) == magic else { throw .noHeader }
     let length = bytes[lengthAt..<lengthAt + 4].reduce(0) { $0 << 8 | Int($1) }
     let headerAt = lengthAt + 4
-    guard length <= overheadLimit, bytes.count >= headerAt + length,
+    guard length <= overheadLimit / 2, bytes.count >= headerAt + length,
       let header = try? JSON.decode(PageHeader.self, from: Array(bytes[headerAt..<headerAt + length]))
     else { throw .noHeader }
     return (header, headerAt + length)
+  }
+
+  /// The header of a file of which these are the first bytes (at least ``overheadLimit``, or all), if the file is as long as the
+  /// header says.
+  static func examine(_ front: [UInt8], fileBytes: Int, key: SealingKey?) throws(Failure) -> PageHeader {
+    let (header, contentAt) = try header(front)
+    do throws(Envelope.Failure) {
+      try Envelope.inspect(
+        front[contentAt...], contentBytes: header.bytes, envelopeBytes: fileBytes - contentAt, key: key)
+    } catch { throw failure(error, header) }
+    return header
   }
 
   /// The header and the content, as they were written: the envelope vouches for both.
   static func decode(_ bytes: [UInt8], key: SealingKey?) throws(Failure) -> (PageHeader, [UInt8]) {
     let (header, contentAt) = try header(bytes)
     let name = SHA256.digest(of: Array(bytes[..<contentAt])).hex
-    let content: [UInt8]
     do throws(Envelope.Failure) {
-      content = try Envelope.open(Array(bytes[contentAt...]), name: name, key: key)
-    } catch .otherKey {
-      throw .otherKey
-    } catch .keyMissing {
-      throw .keyMissing
-    } catch {
-      throw .damaged
+      return (header, try Envelope.open(Array(bytes[contentAt...]), name: name, key: key))
+    } catch { throw failure(error, header) }
+  }
+
+  private static func failure(_ failure: Envelope.Failure, _ header: PageHeader) -> Failure {
+    switch failure {
+    case .damaged: .damaged
+    case .otherKey: .otherKey(header)
+    case .keyMissing: .keyMissing(header)
     }
-    return (header, content)
   }
 
   private static func bigEndian(_ count: Int) -> [UInt8] {

@@ -73,8 +73,8 @@ public struct Quarantine: Sendable {
     do throws(StoreError) {
       let (events, pages) = try await outbox.database.read { db throws(StoreError) in
         (
-          try db.query(Self.selectEvents + " WHERE e.state = 2 ORDER BY e.number LIMIT ?", [limit]),
-          try db.query(Self.selectPages + " WHERE state = 2 LIMIT ?", [limit])
+          try db.query(Self.selectEvents + " WHERE e.state = 2 ORDER BY e.since, e.number LIMIT ?", [limit]),
+          try db.query(Self.selectPages + " WHERE state = 2 ORDER BY since, digest LIMIT ?", [limit])
         )
       }
       return try events.map { row throws(StoreError) in try eventItem(row).item }

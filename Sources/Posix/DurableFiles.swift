@@ -16,35 +16,14 @@ extension Files {
   public static func createDurable(
     directory: String, name: String, parts: [[UInt8]], mode: UInt32 = 0o600
   ) throws(SystemError) {
-    let path = directory + "/" + name
-    guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: "/")) else {
-      throw SystemError(call: "create \(path)", code: Errno.invalid)
-    }
-    let file = try open(path, flags: Flags.writeOnly | Flags.create | Flags.exclusive, mode: mode)
-    do throws(SystemError) {
-      try fill(file, path, parts, mode)
-      try syncDirectory(directory)
-    } catch {
-      _ = unsafe clinux_unlink(path)
-      throw error
-    }
+    try SystemFiles().createDurable(directory: directory, name: name, parts: parts, mode: mode)
   }
 
   /// Puts a file in the place of another, or of none: after a power cut there is the old one or the new one, whole.
   ///
   /// - Parameter mode: the permissions, whatever the umask.
   public static func replaceDurable(_ path: String, bytes: [UInt8], mode: UInt32) throws(SystemError) {
-    try refuseNul(path, "replace")
-    let temporary = "\(path).\(Identifier.hexadecimal(Identifier.random(8))).tmp"
-    let file = try open(temporary, flags: Flags.writeOnly | Flags.create | Flags.exclusive, mode: mode)
-    do throws(SystemError) {
-      try fill(file, temporary, [bytes], mode)
-      try rename(temporary, to: path)
-    } catch {
-      _ = unsafe clinux_unlink(temporary)
-      throw error
-    }
-    try syncDirectory(directory(of: path))
+    try SystemFiles().replaceDurable(path, bytes: bytes, mode: mode)
   }
 
   /// Makes the names in a directory durable: those of files made, renamed or removed there.
@@ -71,15 +50,6 @@ extension Files {
       if !existed { _ = unsafe clinux_unlink(path) }
       throw error
     }
-  }
-
-  private static func fill(
-    _ file: consuming Descriptor, _ path: String, _ parts: [[UInt8]], _ mode: UInt32
-  ) throws(SystemError) {
-    try check(clinux_fchmod(file.raw, mode), "chmod \(path)")
-    for part in parts { try write(part, to: file, path) }
-    try check(clinux_fsync(file.raw), "fsync \(path)")
-    try file.close()
   }
 
   static func write(_ bytes: [UInt8], to file: borrowing Descriptor, _ path: String) throws(SystemError) {

@@ -58,6 +58,13 @@ public enum Files {
     public let totalBytes: UInt64
     /// Files that may still be made.
     public let files: UInt64
+
+    /// Room.
+    public init(bytes: UInt64, totalBytes: UInt64, files: UInt64) {
+      self.bytes = bytes
+      self.totalBytes = totalBytes
+      self.files = files
+    }
   }
 
   /// How ``open(_:_:)`` opens.

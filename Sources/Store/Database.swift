@@ -13,7 +13,11 @@ import CSQLite
 
   enum Mode { case readWrite, readOnly }
 
-  init(path: String, mode: Mode = .readWrite) throws(StoreError) {
+  /// Where SQLite keeps its files, if not on its own file system; outlives the connection.
+  private let virtualFiles: VirtualFiles?
+
+  init(path: String, mode: Mode = .readWrite, on virtualFiles: VirtualFiles? = nil) throws(StoreError) {
+    self.virtualFiles = virtualFiles
     var opened: OpaquePointer?
     let flags =
       switch mode {
@@ -21,7 +25,8 @@ import CSQLite
       case .readOnly: SQLITE_OPEN_READONLY
       }
     let code = unsafe sqlite3_open_v2(
-      path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW, nil)
+      path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
+      virtualFiles?.name)
     guard code == SQLITE_OK, let handle = unsafe opened else {
       let reason =
         unsafe opened.map { unsafe String(cString: sqlite3_errmsg($0)) } ?? "out of memory"

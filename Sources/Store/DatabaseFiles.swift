@@ -3,23 +3,39 @@ import Posix
 /// The database's file and those beside it: SQLite's own, the reserve, and the mark of a suspicion.
 struct DatabaseFiles: Sendable {
   let path: String
+  let system: any FileSystem
 
   private var reserve: String { path + "-reserve" }
   private var suspicion: String { path + "-suspect" }
 
   /// Size of the database file; 0 if there is none.
-  var size: Int { (try? Files.size(path)) ?? 0 }
+  var size: Int { (try? system.size(path)) ?? 0 }
 
   /// Makes the file if it is not there, for its owner alone: SQLite would make it as readable as the umask lets it, and
   /// gives its other files the same mode.
   func createPrivately() throws(StoreError) {
     do throws(SystemError) {
-      guard !Files.exists(path) else { return }
-      try Files.createDurable(
+      guard !system.exists(path) else { return }
+      try system.createDurable(
         directory: Files.directory(of: path), name: String(path.split(separator: "/").last ?? ""),
         parts: [], mode: 0o600)
     } catch {
       throw error.name == "ENOSPC" ? .full : .cannotOpen(path: path, reason: "\(error)")
+    }
+  }
+
+  /// Makes durable what was found in the log. A process that was killed may have left a commit there that it had not flushed: it
+  /// is read as committed from now on, and answers are given on the strength of it, so that a power cut must not take it back.
+  func syncLog() throws(StoreError) {
+    let log = path + "-wal"
+    guard system.exists(log) else { return }
+    do throws(SystemError) {
+      let file = try system.open(log, .existing)
+      try file.sync()
+      try file.close()
+      try system.syncDirectory(Files.directory(of: path))
+    } catch {
+      throw .cannotOpen(path: path, reason: "its log cannot be flushed: \(error)")
     }
   }
 
@@ -29,15 +45,15 @@ struct DatabaseFiles: Sendable {
   /// - Returns: the new path of the database file.
   func moveAside() throws(StoreError) -> String {
     var number = 1
-    while Files.exists("\(path).damaged-\(number)") { number += 1 }
+    while system.exists("\(path).damaged-\(number)") { number += 1 }
     let aside = "\(path).damaged-\(number)"
     do throws(SystemError) {
-      for suffix in ["-wal", "-shm"] where Files.exists(path + suffix) {
-        try Files.rename(path + suffix, to: aside + suffix)
+      for suffix in ["-wal", "-shm"] where system.exists(path + suffix) {
+        try system.rename(path + suffix, to: aside + suffix)
       }
       // The database last: until then the next start finds it damaged still, and does this again.
-      try Files.rename(path, to: aside)
-      try Files.syncDirectory(Files.directory(of: path))
+      try system.rename(path, to: aside)
+      try system.syncDirectory(Files.directory(of: path))
     } catch {
       throw .cannotOpen(path: path, reason: "it is damaged and cannot be moved aside: \(error)")
     }
@@ -46,30 +62,30 @@ struct DatabaseFiles: Sendable {
   }
 
   /// Whether the last run met damage.
-  var isSuspect: Bool { Files.exists(suspicion) }
+  var isSuspect: Bool { system.exists(suspicion) }
 
   /// Leaves word for the next start. On a full disk there may be no word; small databases are looked through anyway.
   func markSuspect() {
-    try? Files.replaceDurable(suspicion, bytes: [], mode: 0o600)
+    try? system.replaceDurable(suspicion, bytes: [], mode: 0o600)
   }
 
-  func clearSuspicion() { try? Files.unlink(suspicion) }
+  func clearSuspicion() { try? system.unlink(suspicion) }
 
   // MARK: The reserve
 
-  var hasReserve: Bool { Files.exists(reserve) }
+  var hasReserve: Bool { system.exists(reserve) }
 
   /// Gives the reserve up.
   /// - Returns: whether there was one.
-  func releaseReserve() -> Bool { (try? Files.unlink(reserve)) != nil }
+  func releaseReserve() -> Bool { (try? system.unlink(reserve)) != nil }
 
   /// Takes room on the disk, if none is taken yet and there is as much again for others.
   /// - Returns: whether the reserve is in place, or none was asked for.
   func takeReserve(_ bytes: Int) -> Bool {
     if bytes == 0 || hasReserve { return true }
-    guard let free = try? Files.freeSpace(Files.directory(of: path)), free.bytes >= UInt64(bytes) * 2 else {
+    guard let free = try? system.freeSpace(Files.directory(of: path)), free.bytes >= UInt64(bytes) * 2 else {
       return false
     }
-    return (try? Files.reserve(reserve, bytes: UInt64(bytes))) != nil
+    return (try? system.reserve(reserve, bytes: UInt64(bytes))) != nil
   }
 }

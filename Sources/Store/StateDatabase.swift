@@ -1,4 +1,4 @@
-import Posix
+public import Posix
 
 /// What ``StateDatabase/open(path:components:reserveBytes:)`` found.
 public enum DatabaseOpening: Sendable, Equatable {
@@ -35,9 +35,13 @@ public actor StateDatabase {
   /// Files up to this size are looked through at every start (about 15 ms per MB); larger ones after a suspicion only.
   private static let alwaysChecked = 16 * 1024 * 1024
 
-  private init(path: String, reserveBytes: Int) {
+  /// nil: SQLite's own.
+  private nonisolated let virtualFiles: VirtualFiles?
+
+  private init(path: String, reserveBytes: Int, system: any FileSystem) {
     worker = Worker(name: "database")
-    files = DatabaseFiles(path: path)
+    files = DatabaseFiles(path: path, system: system)
+    virtualFiles = system is SystemFiles ? nil : VirtualFiles(system)
     self.reserveBytes = reserveBytes
   }
 
@@ -51,10 +55,12 @@ public actor StateDatabase {
   ///   - components: whose tables it holds; each is brought up to date in this order.
   ///   - reserveBytes: size of a file (`…-reserve`) that is given up when the disk is full, so that accepted items can
   ///     still be erased; 0 for none.
+  ///   - files: the file system that the path is on; SQLite uses the system's own by itself.
   public static func open(
-    path: String, components: [SchemaComponent], reserveBytes: Int = 33_554_432
+    path: String, components: [SchemaComponent], reserveBytes: Int = 33_554_432,
+    files: any FileSystem = SystemFiles()
   ) async throws(StoreError) -> StateDatabase {
-    let state = StateDatabase(path: path, reserveBytes: reserveBytes)
+    let state = StateDatabase(path: path, reserveBytes: reserveBytes, system: files)
     try await state.connect(components)
     return state
   }
@@ -76,12 +82,13 @@ public actor StateDatabase {
 
   private func connectOnce(_ components: [SchemaComponent]) throws(StoreError) -> Bool {
     try files.createPrivately()
-    let database = try Database(path: files.path)
+    let database = try Database(path: files.path, on: virtualFiles)
     if files.isSuspect || files.size <= Self.alwaysChecked {
       let findings = try database.quickCheck()
       guard findings.isEmpty else { throw .corrupt(findings.joined(separator: "; ")) }
     }
     let created = try database.prepare(path: files.path, components: components)
+    try files.syncLog()
     files.clearSuspicion()
     self.database = database
     return created
@@ -144,7 +151,7 @@ public actor StateDatabase {
   /// Reads the whole file and looks for damage, on a connection and thread of its own (about 15 s per GB).
   /// - Returns: SQLite's findings; empty if all is well.
   public nonisolated func check() async throws(StoreError) -> [String] {
-    try await SecondConnection(path).check()
+    try await SecondConnection(path, virtualFiles).check()
   }
 
   /// Goes through the rows of one table in a damaged database that was moved aside, as far as they can still be read: from
@@ -155,10 +162,10 @@ public actor StateDatabase {
   ///   - table: a rowid table.
   ///   - each: is given up to 500 rows at a time, in no particular order; it has to be able to tell good rows from bad.
   /// - Throws: what `each` throws; a damaged file itself is no error.
-  public static func salvage(
+  public nonisolated func salvage(
     path: String, table: String, _ each: ([SQLRow]) async throws(StoreError) -> Void
   ) async throws(StoreError) {
-    let reader = SecondConnection(path)
+    let reader = SecondConnection(path, virtualFiles)
     var range = (low: Int64.min, high: Int64.max)
     for isAscending in [true, false] {
       while true {
@@ -182,11 +189,16 @@ private actor SecondConnection {
   private let path: String
   private var opened: Database?
 
-  init(_ path: String) { self.path = path }
+  private let virtualFiles: VirtualFiles?
+
+  init(_ path: String, _ virtualFiles: VirtualFiles?) {
+    self.path = path
+    self.virtualFiles = virtualFiles
+  }
 
   private func database() throws(StoreError) -> Database {
     if let opened { return opened }
-    let database = try Database(path: path, mode: .readOnly)
+    let database = try Database(path: path, mode: .readOnly, on: virtualFiles)
     opened = database
     return database
   }

@@ -63,10 +63,10 @@ private struct Simulation {
     while let next = inputs.popLast() {
       for action in policy.handle(next, now: now) {
         switch action {
-        case .load(let after):
+        case .load(let after, let except):
           inputs.append(
             .loaded(
-              queue.map { source, events in
+              queue.filter { !except.contains($0.key) }.map { source, events in
                 let rest = events.filter { $0.number > after[source] ?? 0 && isAside[$0.number] == nil }
                 return .init(source: source, events: Array(rest.prefix(500)), isComplete: rest.count <= 500)
               }))

@@ -193,7 +193,7 @@ import Testing
     }
     #expect(!reason.isEmpty)
     var rows: [SQLRow] = []
-    try await StateDatabase.salvage(path: old, table: "note") { some in rows += some }
+    try await second.salvage(path: old, table: "note") { some in rows += some }
     #expect(rows.count > 1000)
     #expect(rows.count < 1999)
     let texts = Set(rows.compactMap { $0["text"].text })
