@@ -105,6 +105,9 @@ let package = Package(
     .target(
       name: "HallKit", dependencies: ["TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI"],
       path: "Tests/HallKit", swiftSettings: strict),
+    .executableTarget(
+      name: "ChannelProbe", dependencies: ["Channels", "LinuxChannels", "Posix"], path: "Tests/ChannelProbe",
+      swiftSettings: strict),
     .testTarget(name: "RulesTests", dependencies: ["TestKit", "Posix"], swiftSettings: strict),
     tests("Posix"), tests("Crypto"), tests("Store", ["Posix"]), tests("WireJSON"),
     tests("QRSymbol", ["Posix"]), tests("PageImages", ["Codecs"]),
@@ -113,7 +116,7 @@ let package = Package(
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
     tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
     tests("Hotplug", ["Posix"]),
-    tests("LinuxChannels", ["Channels", "Codecs", "Posix", "Hotplug", "USB"]),
+    tests("LinuxChannels", ["Channels", "Codecs", "Posix", "Hotplug", "USB", "ChannelProbe"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
     tests("LocalAPI", ["WireJSON", "Devices", "Posix"]),
     tests(

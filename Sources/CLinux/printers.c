@@ -15,3 +15,8 @@ int clinux_lp_device_id(int fd, void *buffer, size_t capacity) {
   if (capacity >= 1u << _IOC_SIZEBITS) return -EINVAL;
   return ioctl(fd, _IOC(_IOC_READ, 'P', 1, capacity), buffer) < 0 ? -errno : 0;
 }
+
+int clinux_lp_presence(int fd) {
+  int ids[2];
+  return ioctl(fd, _IOC(_IOC_READ, 'P', 6, sizeof ids), ids) < 0 ? -errno : 0;
+}

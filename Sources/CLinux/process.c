@@ -53,6 +53,21 @@ int clinux_thread_start(const char *name, size_t stackSize, void (*body)(void *)
 
 uint64_t clinux_thread_identity(void) { return (uint64_t)pthread_self(); }
 
+static void do_nothing(int signal) { (void)signal; }
+
+// SIGURG: ignored unless somebody asks for it, so that one too many does no harm.
+int clinux_thread_interruptible(void) {
+  struct sigaction action = {.sa_handler = do_nothing};
+  sigset_t urgent;
+  sigemptyset(&urgent);
+  sigaddset(&urgent, SIGURG);
+  if (sigaction(SIGURG, &action, NULL) < 0) return -errno;
+  int result = pthread_sigmask(SIG_UNBLOCK, &urgent, NULL);
+  return result ? -result : gettid();
+}
+
+int clinux_thread_interrupt(int thread) { return tgkill(getpid(), thread, SIGURG) < 0 ? -errno : 0; }
+
 static _Atomic int signal_pipe = -1;
 
 // Only what a handler may do: write(2), to a pipe that never blocks. One that is full holds 65536 signals already.

@@ -5,30 +5,36 @@ internal import Synchronization
 
 /// A printer's raw port by the kernel's usblp driver, `/dev/usb/lp0`, held by this process alone.
 ///
-/// The driver takes at most 8192 bytes at a time and says that it has them while they are still on their way; it is ready
-/// for more when the printer has taken them (facts/devices.md A5). Bytes count as written only then, and closing waits for
-/// it: else the end of a ticket would be cut off. That the printer refused bytes (a stalled endpoint) the driver tells
-/// nobody who does not block; a printer that does that is better opened by its USB interface.
+/// The driver tells what became of bytes only to whoever waits in `write` until the printer has them: without blocking it
+/// takes them, says that it has, and keeps to itself that the printer was pulled out or refused them (usblp_write). So a
+/// write blocks, on a thread of its own and for a limited time, and bytes count as written when the printer has taken them.
 public final class LPChannel: PrinterPort {
   private let stream: DescriptorStream
   private let path: String
+  /// The printer only takes: the driver has no reading for it.
+  private let isOneWay: Bool
   private let drainLimit: Duration
   private let state = Mutex(State())
+  private let time = SystemTime()
 
   private struct State {
     var isClosed = false
-    /// Bytes may be on their way, so that closing has to wait.
-    var isSending = false
-    /// The printer only takes: the driver has no reading for it.
-    var isOneWay = false
+    var writing: InterruptibleCall?
+    /// A write was interrupted, and its last bytes are still with the driver.
+    var isLeftOver = false
   }
 
-  /// Bytes that the driver takes at once (`USBLP_BUF_SIZE`).
+  /// What the driver sends at once (`USBLP_BUF_SIZE`): it tells of no part of it.
   private static let writeSize = 8192
+  /// How long a printer that was pulled out may pass for one that fails: until its hub has told the kernel.
+  private static let unplugging = Duration.seconds(1)
 
-  private init(_ port: consuming Descriptor, path: String, drainLimit: Duration) {
+  private init(_ port: consuming Descriptor, path: String, isOneWay: Bool, drainLimit: Duration) {
+    let raw = port.raw
     stream = DescriptorStream(port)
+    _ = fcntl(raw, F_SETFL, fcntl(raw, F_GETFL) & ~O_NONBLOCK)
     self.path = path
+    self.isOneWay = isOneWay
     self.drainLimit = drainLimit
   }
 
@@ -40,7 +46,11 @@ public final class LPChannel: PrinterPort {
   public static func open(path: String, drainLimit: Duration = .seconds(2)) throws(ChannelError) -> LPChannel
   {
     do throws(SystemError) {
-      return LPChannel(try Files.open(path, .readingAndWriting), path: path, drainLimit: drainLimit)
+      let port = try Files.open(path, .readingAndWriting)
+      // Asking for nothing takes nothing; the driver says EINVAL where there is no back-channel.
+      var none: UInt8 = 0
+      let isOneWay = unsafe Glibc.read(port.raw, &none, 0) < 0 && errno == EINVAL
+      return LPChannel(port, path: path, isOneWay: isOneWay, drainLimit: drainLimit)
     } catch {
       switch error.code {
       case EBUSY: throw .busy(DeviceHolder.describe(path))
@@ -55,59 +65,72 @@ public final class LPChannel: PrinterPort {
   /// Waits for at least one byte of the back-channel. A printer that only takes never sends: `.timedOut`, or `.gone` when
   /// it is unplugged.
   public func read(upTo count: Int, timeout: Duration) async throws(ChannelError) -> [UInt8] {
-    let time = SystemTime()
+    if isOneWay { throw await end(of: timeout) }
     let deadline = time.now() + timeout
     while true {
-      if state.withLock({ $0.isOneWay }) { return try await waitUntilGone(deadline - time.now()) }
       do throws(StreamError) {
-        let bytes = try await stream.read(upTo: count, timeout: deadline - time.now())
-        // An empty packet of the printer's, not an end.
-        if !bytes.isEmpty { return bytes }
-        guard deadline > time.now() else { throw .timedOut }
+        _ = try await stream.ready(for: .read, timeout: max(deadline - time.now(), .zero))
       } catch {
-        guard case .system(let system) = error, system.code == EINVAL else { throw Self.error(error) }
-        state.withLock { $0.isOneWay = true }
+        throw ChannelError(using: error)
       }
+      let (bytes, code) = try readNow(max(count, 1))
+      // No bytes and no error: an empty packet of the printer's, or somebody discarded them in between.
+      if !bytes.isEmpty { return bytes }
+      if code != 0 { throw await failure("read", code) }
+      guard deadline > time.now() else { throw .timedOut }
     }
   }
 
   /// Sends all bytes and waits until the printer has taken them.
+  ///
+  /// When the time is over or the task is cancelled, up to 8192 bytes after those that are counted may be with the
+  /// printer or still reach it, as long as the channel is open.
   public func write(_ bytes: [UInt8], timeout: Duration) async throws(ChannelWriteError) {
-    let deadline = SystemTime().now() + timeout
-    var written = 0
-    do throws(ChannelError) {
-      try await untilTaken(deadline)
-      while written < bytes.count {
-        let end = min(written + Self.writeSize, bytes.count)
-        let taken = try submit(bytes[written..<end]) ?? 0
-        // Taken by the driver is not taken by the printer.
-        if taken > 0 { state.withLock { $0.isSending = true } }
-        try await untilTaken(deadline)
-        written += taken
-      }
-    } catch {
-      throw ChannelWriteError(written: written, reason: error)
+    let call = InterruptibleCall()
+    let isClosed = state.withLock { state in
+      if !state.isClosed { state.writing = call }
+      return state.isClosed
     }
+    guard !isClosed else { throw ChannelWriteError(written: 0, reason: .cancelled) }
+    let stream = stream
+    let (written, code) = await call.run("usblp write", timeout: timeout) { call in
+      stream.withDescriptor { Self.send(bytes, to: $0, call) } ?? (0, ECANCELED)
+    }
+    let closed = state.withLock { state in
+      state.writing = nil
+      state.isLeftOver = code == EINTR
+      return state.isClosed
+    }
+    guard code != 0 else { return }
+    let reason: ChannelError =
+      switch code {
+      case ECANCELED: .cancelled
+      case EINTR: closed || Task.isCancelled ? .cancelled : .timedOut
+      default: await failure("write", code)
+      }
+    throw ChannelWriteError(written: written, reason: reason)
   }
 
   /// Throws away what has arrived and was not read.
   public func discardInput() async {
-    // At most what the driver has buffered (`USBLP_BUF_SIZE_IN`) and what it fetches meanwhile.
+    guard !isOneWay else { return }
+    // At most what the driver has buffered and what it fetches meanwhile.
     for _ in 0..<8 {
-      guard let bytes = try? await stream.read(upTo: 1024, timeout: .zero), !bytes.isEmpty else { return }
+      guard let (bytes, _) = try? readNow(1024), !bytes.isEmpty else { return }
     }
   }
 
-  /// Ends the channel. What is on its way to the printer gets ``open(path:drainLimit:)``'s limit to arrive; after that the
-  /// driver throws it away.
+  /// Ends the channel. What an interrupted write has left with the driver gets ``open(path:drainLimit:)``'s limit to reach
+  /// the printer; then the driver throws it away.
   public func close() async {
-    let isSending = state.withLock { state in
-      defer { state.isClosed = true }
-      return state.isSending && !state.isClosed
+    let writing = state.withLock { state in
+      state.isClosed = true
+      return state.writing
     }
-    if isSending {
-      // The task that closes is often a cancelled one, and the end of a finished ticket must leave all the same.
-      let (stream, limit) = (stream, drainLimit)
+    writing?.interrupt()
+    // The task that closes is often a cancelled one, and what can still leave shall leave all the same.
+    let (stream, limit) = (stream, drainLimit)
+    if writing != nil || state.withLock({ $0.isLeftOver }) {
       await Task { _ = try? await stream.ready(for: .write, timeout: limit) }.value
     }
     stream.close()
@@ -125,44 +148,67 @@ public final class LPChannel: PrinterPort {
 
   // MARK: The driver
 
-  /// How many bytes the driver took: none while it has others on their way. With no bytes only whether it has.
-  private func submit(_ bytes: ArraySlice<UInt8>) throws(ChannelError) -> Int? {
-    let result = stream.withDescriptor { descriptor -> (Int, Int32) in
-      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      return (count, errno)
-    }
-    guard let (count, code) = result else { throw .cancelled }
-    if count >= 0 { return count }
-    if code == EAGAIN || code == EINTR { return nil }
-    throw Self.error(.system(SystemError(call: "write \(path)", code: code)))
-  }
-
-  /// Waits until the driver has nothing on its way any more.
-  private func untilTaken(_ deadline: Duration) async throws(ChannelError) {
-    repeat {
-      do throws(StreamError) {
-        _ = try await stream.ready(for: .write, timeout: max(deadline - SystemTime().now(), .zero))
-      } catch {
-        throw Self.error(error)
+  /// Writes until all is taken; how much was, and an errno or 0.
+  private static func send(_ bytes: [UInt8], to raw: Int32, _ call: InterruptibleCall) -> (Int, Int32) {
+    var written = 0
+    while written < bytes.count {
+      if call.isInterrupted { return (written, EINTR) }
+      let chunk = bytes[written..<min(written + writeSize, bytes.count)]
+      let count = unsafe chunk.withUnsafeBytes { unsafe Glibc.write(raw, $0.baseAddress, $0.count) }
+      let code = errno
+      if count > 0 {
+        written += count
+      } else if code != EINTR || call.isInterrupted {
+        return (written, count == 0 ? EIO : code)
       }
-      // A printer that is unplugged is "ready" too (usblp_disconnect): a write of nothing tells.
-    } while try submit([]) == nil
-    state.withLock { $0.isSending = false }
+    }
+    return (written, 0)
   }
 
-  /// Nothing is ever to be read: only the node tells that the printer has gone, and the stream that it was closed.
-  private func waitUntilGone(_ left: Duration) async throws(ChannelError) -> [UInt8] {
-    let directory = Files.directory(of: path)
-    let watch = try? NodeWatch(directory: directory)
-    guard Files.exists(path) else { throw .gone }
+  /// What there is, without waiting: bytes, or an errno.
+  private func readNow(_ count: Int) throws(ChannelError) -> ([UInt8], Int32) {
+    // Under the lock nobody else can take what poll(2) has seen, so that the read does not block.
+    let result = state.withLock { _ in
+      stream.withDescriptor { raw -> ([UInt8], Int32) in
+        var entry = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&entry, 1, 0) > 0 else { return ([], 0) }
+        var code: Int32 = 0
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+          let result = unsafe Glibc.read(raw, buffer.baseAddress, count)
+          code = result < 0 ? errno : 0
+          filled = max(result, 0)
+        }
+        return (bytes, code)
+      }
+    }
+    guard let result else { throw .cancelled }
+    return result
+  }
+
+  /// What a refusal of the driver means. Transfers fail some time before the kernel knows that the printer has left.
+  private func failure(_ call: String, _ code: Int32) async -> ChannelError {
+    let error = SystemError(call: "\(call) \(path)", code: code)
+    guard code == EIO else { return ChannelError(using: .system(error)) }
+    let deadline = time.now() + Self.unplugging
+    repeat {
+      guard let isThere = stream.withDescriptor({ LinePrinter.isPresent($0) }) else { return .cancelled }
+      if !isThere { return .gone }
+    } while await time.sleep(for: .milliseconds(20)) && time.now() < deadline
+    return .system(call: error.call, code: code)
+  }
+
+  /// How a wait for nothing ends: only the node tells that the printer has gone, and the stream that it was closed.
+  private func end(of timeout: Duration) async -> ChannelError {
     let (stream, path) = (stream, path)
-    let error = await withTaskGroup(of: ChannelError?.self) { group in
+    let watch = try? NodeWatch(directory: Files.directory(of: path))
+    guard Files.exists(path) else { return .gone }
+    return await withTaskGroup(of: ChannelError?.self) { group in
       group.addTask {
         do throws(StreamError) {
-          _ = try await stream.ready(for: .read, timeout: max(left, .zero))
+          _ = try await stream.ready(for: .read, timeout: max(timeout, .zero))
           return .gone
         } catch {
-          return Self.error(error)
+          return ChannelError(using: error)
         }
       }
       if let watch {
@@ -178,7 +224,6 @@ public final class LPChannel: PrinterPort {
       }
       return .gone
     }
-    throw error
   }
 
   /// A call that may wait for the printer, on a thread of its own.
@@ -192,15 +237,11 @@ public final class LPChannel: PrinterPort {
         try stream.withDescriptor { raw throws(SystemError) in try body(raw) }
       }
     } catch {
-      throw Self.error(.system(error))
+      // The driver waits 5 s for the printer: by now the kernel knows whether it has left.
+      let isThere = stream.withDescriptor { LinePrinter.isPresent($0) }
+      throw isThere == false ? .gone : .system(call: "\(error.call) \(path)", code: error.code)
     }
     guard let result else { throw .cancelled }
     return result
-  }
-
-  private static func error(_ error: StreamError) -> ChannelError {
-    // Unlike a serial line's, the driver's EIO is a transfer that failed while the printer is there.
-    if case .system(let system) = error, system.code == EIO { return .system(call: system.call, code: EIO) }
-    return ChannelError(using: error)
   }
 }

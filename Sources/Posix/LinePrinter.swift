@@ -2,6 +2,9 @@ private import CLinux
 
 /// What the kernel's usblp driver answers beside the bytes. The calls wait for the printer, up to 5 s.
 public enum LinePrinter {
+  /// Whether the printer is still plugged in; true for what is no printer. Does not wait.
+  public static func isPresent(_ raw: Int32) -> Bool { clinux_lp_presence(raw) != -Int32(Errno.noDevice) }
+
   /// The port's status byte (`LPGETSTATUS`): bit 5 paper empty, bit 4 selected, bit 3 no error.
   public static func status(_ raw: Int32) throws(SystemError) -> UInt8 {
     UInt8(truncatingIfNeeded: try check(clinux_lp_status(raw), "LPGETSTATUS"))

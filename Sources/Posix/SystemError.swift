@@ -45,6 +45,7 @@ func refuseNul(_ text: String, _ call: @autoclosure () -> String) throws(SystemE
 /// The error numbers this module raises or tells apart itself.
 enum Errno {
   static let noEntry: Int32 = 2
+  static let noDevice: Int32 = 19
   static let again: Int32 = 11
   static let exists: Int32 = 17
   static let busy: Int32 = 16

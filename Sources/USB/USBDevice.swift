@@ -216,6 +216,7 @@ public final class USBDevice: Sendable {
       return USBTransferResult(failure: error)
     }
     let result = await transfer.fly()
+    transfer.release()
     leave(id)
     return result
   }

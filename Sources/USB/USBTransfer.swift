@@ -25,6 +25,7 @@ internal import Synchronization
     var continuation: CheckedContinuation<Void, Never>?
     var isFlying = false
     var isCancelled = false
+    var isReleased = false
     var refusal: USBError?
   }
 
@@ -63,9 +64,16 @@ internal import Synchronization
     }
   }
 
-  deinit {
-    unsafe libusb_free_transfer(raw)
-    unsafe buffer.deallocate()
+  deinit { release() }
+
+  /// Frees the memory, once the transfer is over: it holds libusb's device, and has to go before that.
+  func release() {
+    state.withLock { state in
+      guard !state.isReleased, !state.isFlying else { return }
+      state.isReleased = true
+      unsafe libusb_free_transfer(raw)
+      unsafe buffer.deallocate()
+    }
   }
 
   /// Submits the transfer and waits for its end. To be called once.

@@ -41,6 +41,9 @@ int clinux_poll(int fd, int events, int milliseconds);
 // Threads and signals (process.c)
 int clinux_thread_start(const char *name, size_t stackSize, void (*body)(void *), void *context);
 uint64_t clinux_thread_identity(void);
+// From now on clinux_thread_interrupt makes a call that this thread blocks in return EINTR. The thread's number.
+int clinux_thread_interruptible(void);
+int clinux_thread_interrupt(int thread);
 // From now on each arrival of the signals is one byte, its number, in the non-blocking pipe. One pipe for the process.
 int clinux_signals_catch(int pipe, const int *signals, int count);
 // Turns "die of SIGPIPE" into "EPIPE"; leaves a handler that is already there.
@@ -127,6 +130,9 @@ int clinux_serial_set_lines(int fd, int on, int off);
 int clinux_lp_status(int fd);
 // The IEEE 1284 device id: two bytes of length, then text.
 int clinux_lp_device_id(int fd, void *buffer, size_t capacity);
+// 0 while the printer is plugged in, -ENODEV after; does not wait for the printer.
+int clinux_lp_presence(int fd);
+
 // HID interfaces, input devices and cameras (devices.c); the calls of linux/hidraw.h, linux/input.h and linux/videodev2.h
 enum { CLINUX_HID_DESCRIPTOR = 4096, CLINUX_KEYS = 0x300 };
 // Length of the report descriptor, at most CLINUX_HID_DESCRIPTOR bytes.
