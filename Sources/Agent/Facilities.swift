@@ -58,7 +58,7 @@ struct Facilities: Sendable {
       outbox.wake()
       return result
     } catch {
-      log(.error, "store", "\(error). \(error.advice)")
+      log(.error, "store", "\(error) \(error.advice)")
       throw Problem(.notStored, "\(error)")
     }
   }

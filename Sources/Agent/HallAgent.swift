@@ -100,6 +100,7 @@ public actor HallAgent {
   private var keepAlive: Task<Void, Never>?
   private var resuming: Task<Void, Never>?
   private var reconciling: Task<Void, Never>?
+  private var watching: Task<Void, Never>?
   private var stopping = false
   private var startWarnings: [(chinese: String, english: String)] = []
 
@@ -307,6 +308,14 @@ public actor HallAgent {
         log(.error, "outbox", "\(found.missingPages) more pages whose files are gone were set aside")
       } catch {
         log(.error, "outbox", "the pages could not be looked through: \(error) \(error.advice)")
+      }
+    }
+    // The forwarder may have nothing to do, and would not meet it.
+    let failures = facilities.database.failures
+    watching = Task {
+      for await error in failures {
+        log(.error, "store", "\(error) The service has to start anew.")
+        failure.yield()
       }
     }
     let hub = facilities.hub
@@ -566,6 +575,7 @@ public actor HallAgent {
     await server?.stop(grace: .seconds(1))
     keepAlive?.cancel()
     resuming?.cancel()
+    watching?.cancel()
     await visits.stop()
     _ = await done(within: .seconds(2)) { await devices.stop() }
     forwarding?.cancel()

@@ -152,8 +152,9 @@ actor PageDirectory {
   private static func failure(_ error: SystemError) -> ReadFailure {
     switch error.name {
     case "ENOENT": .unusable(.missing)
-    // The disk gives it back no more; and no page of ours is larger than the limit.
-    case "EIO", "EFBIG", "EUCLEAN", "EBADMSG": .unusable(.damaged)
+    // No page of ours is larger than the limit. One that the disk does not give back just now (EIO) is tried again for an
+    // hour before it counts as damaged.
+    case "EFBIG", "EUCLEAN", "EBADMSG": .unusable(.damaged)
     default: .system(error)
     }
   }

@@ -31,6 +31,9 @@ public actor StateDatabase {
   private var database: Database?
   /// Why nothing is accepted any more; nil while all is well.
   public private(set) var failure: StoreError?
+  /// That failure when it comes, whoever met it; for one listener.
+  public nonisolated let failures: AsyncStream<StoreError>
+  private nonisolated let failing: AsyncStream<StoreError>.Continuation
 
   /// Files up to this size are looked through at every start (about 15 ms per MB); larger ones after a suspicion only.
   private static let alwaysChecked = 16 * 1024 * 1024
@@ -40,6 +43,7 @@ public actor StateDatabase {
 
   private init(path: String, reserveBytes: Int, system: any FileSystem) {
     worker = Worker(name: "database")
+    (failures, failing) = AsyncStream.makeStream()
     files = DatabaseFiles(path: path, system: system)
     virtualFiles = system is SystemFiles ? nil : VirtualFiles(system)
     self.reserveBytes = reserveBytes
@@ -125,7 +129,9 @@ public actor StateDatabase {
       return try database.transaction(writing: writing, body)
     } catch {
       switch error {
-      case .io: failure = error
+      case .io:
+        failure = error
+        failing.yield(error)
       case .corrupt:
         // The next start looks at the whole file, however large, before it trusts it again.
         files.markSuspect()

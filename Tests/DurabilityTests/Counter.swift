@@ -67,18 +67,24 @@ struct Counter: Sendable {
     _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
     body: JSONValue? = nil
   ) async throws -> Result<JSONValue, AgentCallError> {
-    try await Attempts.until("an end of \(route.rawValue)", limit: .seconds(120)) {
-      do throws(AgentCallError) {
-        return .success(
-          try await position.call(route, parameters, query: query, body: body, timeout: .seconds(60)))
-      } catch {
-        switch error {
-        case .unreachable, .garbled: return nil
-        case .problem(_, let problem):
-          let cancelled = problem["code"] == "command.cancelled"
-          return problem["retry"] == true && !cancelled ? nil : .failure(error)
+    var last: AgentCallError?
+    do {
+      return try await Attempts.until("an end of \(route.rawValue)", limit: .seconds(120)) {
+        do throws(AgentCallError) {
+          return .success(
+            try await position.call(route, parameters, query: query, body: body, timeout: .seconds(60)))
+        } catch {
+          last = error
+          switch error {
+          case .unreachable, .garbled: return nil
+          case .problem(_, let problem):
+            let cancelled = problem["code"] == "command.cancelled"
+            return problem["retry"] == true && !cancelled ? nil : .failure(error)
+          }
         }
       }
+    } catch let failure as Programs.Failure {
+      throw Programs.Failure(description: "\(failure); the last answer: \(last.map { "\($0)" } ?? "none")")
     }
   }
 

@@ -69,20 +69,34 @@ struct FaultTests {
       }
     }
     let wanted = size("HALL_SWEEP", usually: 24)
-    let step = wanted == 0 ? 1 : max(1, points.count / wanted)
+    let count = wanted == 0 ? points.count : min(wanted, points.count)
+    var moments = Moments(seed: Moments.seed())
     var tried = 0
     var restarts: [String: Int] = [:]
-    for index in stride(from: Moments.firstOffset(below: step), to: points.count, by: step) {
+    var quarantined: Int64 = 0
+    for index in 0..<count {
+      // In an order of their own each time, so that many small runs see all of them.
+      points.swapAt(index, index + moments.next(below: points.count - index))
       let point = points[index]
       let ends = await supervisor.ends.count
       try await faults.arm(
         .fail(point.error.code), at: point.nth, of: point.kind.calls, in: point.kind.places)
-      try await visit()
+      do {
+        try await visit()
+      } catch {
+        let log = try hall.position.running.printed.value.all.suffix(12).joined(separator: "\n")
+        throw Programs.Failure(
+          description: "\(point.error.name) at \(try faults.outcome().what ?? "?"): \(error)\n\(log)")
+      }
       guard let what = try faults.outcome().what else { continue }
       tried += 1
       // The fault is over: whatever the agent had to say of it, it takes and delivers again by itself.
       let status = try await hall.position.delivered()
-      #expect(status["quarantined"] == 0, "\(point.error.name) at \(what): \(status)")
+      if let count = status["quarantined"]?.integer, count != quarantined {
+        quarantined = count
+        let list = try await hall.position.call(.listOutbox, query: [("state", "quarantined")])
+        Issue.record("\(point.error.name) at \(what): \(list)")
+      }
       let ended = await supervisor.ends.dropFirst(ends)
       if !ended.isEmpty { restarts["\(point.kind.name) \(point.error.name)", default: 0] += ended.count }
       // Orderly, if at all: what a broken disk has taken is known only after the log is read again.
@@ -94,8 +108,9 @@ struct FaultTests {
     #expect(tried > 0)
     // What passes by itself needs no restart.
     for name in restarts.keys {
-      #expect(
-        !name.hasSuffix("EINTR") && !name.hasSuffix("EMFILE"), "\(name): \(restarts[name] ?? 0) restarts")
+      // After a flush that failed, for whatever reason, only the log tells what is on the disk.
+      let mayRestart = name.hasSuffix("EIO") || name.hasPrefix("flush")
+      #expect(mayRestart, "\(name): \(restarts[name] ?? 0) restarts")
     }
     print("Faults: \(try hall.summary())")
     print(

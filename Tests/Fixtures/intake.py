@@ -5,8 +5,8 @@
 
 Standard library only. What is acknowledged is on the disk: a page under its digest in DIR/blobs, events as JSON
 lines in DIR/events.jsonl in the order they came, each id once. What the agent does against the document is refused
-and written to DIR/violations.jsonl; a test asserts that this file is empty. What comes again is named in DIR/duplicates.
-One line is printed for each answer.
+and written to DIR/violations.jsonl; a test asserts that this file is empty. Events that come again are named in
+DIR/duplicates. One line is printed for each answer.
 
 DIR/mode, read at every request, makes it misbehave (no such file: it behaves):
 
@@ -193,7 +193,7 @@ class Store:
             self.append(self.violations, [{"violation": what}])
 
     def again(self, what):
-        """Notes an item that was acknowledged before: allowed, and counted."""
+        """Notes an event that was acknowledged before: allowed, and counted."""
         with open(os.path.join(self.path, "duplicates"), "a", encoding="ascii") as file:
             file.write(what + "\n")
 
@@ -204,7 +204,6 @@ class Store:
         """True when it is new."""
         place = os.path.join(self.blobs, digest)
         if os.path.exists(place):
-            self.again(digest)
             return False
         draft = os.path.join(self.path, f".{digest}.{os.getpid()}.{threading.get_ident()}")
         with open(draft, "wb") as file:

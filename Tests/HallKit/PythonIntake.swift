@@ -81,7 +81,7 @@ package final class PythonIntake: Sendable {
     try lines("violations.jsonl").compactMap { $0["violation"]?.string }
   }
 
-  /// How many items came that it had acknowledged before.
+  /// How many events came that it had acknowledged before.
   package func duplicates() throws -> Int {
     let path = store + "/duplicates"
     guard Files.exists(path) else { return 0 }
