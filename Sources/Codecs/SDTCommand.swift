@@ -51,6 +51,9 @@ public enum SDTCommand: Sendable, Hashable {
   case readCardNumber
   /// `60 pp`: another line speed, valid 5 ms after the reply.
   case setBaud(SDTBaud)
+  /// `FA 11 nn`: the radio field on or off. One maker's modules (facts/idcard.md 2.4); others answer
+  /// ``SDTStatus/commandWrong``.
+  case setField(on: Bool)
   /// `61 FF nn`: most bytes of one exchange with the card; modules take 24…255, see ``maximumRFRange``.
   case setMaximumRF(UInt8)
 
@@ -70,6 +73,8 @@ public enum SDTCommand: Sendable, Hashable {
       self = .setBaud(baud)
     case (0x61, 0xFF, 1):
       self = .setMaximumRF(request.data[0])
+    case (0xFA, 0x11, 1) where request.data[0] <= 1:
+      self = .setField(on: request.data[0] == 1)
     default:
       guard let command = Self.withoutValue.first(where: { $0.request == request }) else { return nil }
       self = command
@@ -90,6 +95,7 @@ public enum SDTCommand: Sendable, Hashable {
     case .readAdditionalAddressAlternative: SDTRequest(command: 0x30, parameter: 0x02)
     case .readCardNumber: SDTRequest(command: 0x30, parameter: 0x05)
     case .setBaud(let baud): SDTRequest(command: 0x60, parameter: baud.rawValue)
+    case .setField(let on): SDTRequest(command: 0xFA, parameter: 0x11, byte: on ? 1 : 0)
     case .setMaximumRF(let count): SDTRequest(command: 0x61, parameter: 0xFF, byte: count)
     }
   }

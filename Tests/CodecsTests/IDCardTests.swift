@@ -478,3 +478,51 @@ enum SampleCard: String, CaseIterable, CustomTestStringConvertible {
     #expect(Sex.allCases.map(\.rawValue) == [0, 1, 2, 9])
   }
 }
+
+@Suite struct IDCardFingerprintTests {
+  private func block(_ head: String) -> [UInt8] {
+    let head = hex(head)
+    return head + [UInt8](repeating: 0xEE, count: 512 - head.count)
+  }
+
+  @Test(arguments: [
+    ("0B", IDCardFingerprint.Finger.right(1)), ("0F", .right(5)), ("10", .left(1)), ("14", .left(5)),
+    ("61", .unspecifiedRight), ("62", .unspecifiedLeft), ("63", .unspecified), ("0A", .other(0x0A)),
+    ("15", .other(0x15)),
+  ])
+  func `a header says which finger it is`(code: String, finger: IDCardFingerprint.Finger) {
+    #expect(IDCardFingerprint(block: block("43 01 02 03 01 \(code) 32"))?.finger == finger)
+  }
+
+  @Test(arguments: [
+    ("01", IDCardFingerprint.Registration.registered), ("02", .failed), ("03", .notRegistered),
+    ("09", .unknown),
+    ("00", .other(0)),
+  ])
+  func `a header says how the print was taken`(code: String, result: IDCardFingerprint.Registration) throws {
+    let header = try #require(IDCardFingerprint(block: block("43 01 02 03 \(code) 0B 64")))
+    #expect(header.registration == result)
+    #expect([header.algorithm, header.scanner, header.developer] == [1, 2, 3])
+    #expect(header.quality == 100)
+  }
+
+  @Test func `an unknown quality is no quality`() {
+    #expect(IDCardFingerprint(block: block("43 01 02 03 01 0B 00"))?.quality == nil)
+    #expect(IDCardFingerprint(block: block("43 01 02 03 01 0B 65"))?.quality == nil)
+  }
+
+  @Test func `a block of another form has no header`() {
+    #expect(IDCardFingerprint(block: block("44 01 02 03 01 0B 32")) == nil)
+    #expect(IDCardFingerprint(block: Array(block("43").dropLast())) == nil)
+  }
+
+  @Test(arguments: [nil, 0, 512, 1024, 700] as [Int?])
+  func `a card has a header for each of its fingerprints`(count: Int?) {
+    let prints = count.map {
+      Array((block("43 01 01 01 01 0B 20") + block("43 01 01 01 01 10 20")).prefix($0))
+    }
+    let headers = IDCard(text: [], fingerprints: prints).fingerprintHeaders
+    let fingers: [IDCardFingerprint.Finger?] = [.right(1), count == 700 ? nil : .left(1)]
+    #expect(headers.map { $0?.finger } == Array(fingers.prefix(((count ?? 0) + 511) / 512)))
+  }
+}
