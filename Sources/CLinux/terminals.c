@@ -76,6 +76,16 @@ int clinux_serial_configure(int fd, int baud, int flow) {
   return 0;
 }
 
+// Of a pseudo-terminal's controller: the speed that the other side has been set to. 0 for one not listed above.
+int clinux_serial_speed(int fd) {
+  static const int speeds[] = {9600, 19200, 38400, 57600, 115200};
+  struct termios now;
+  if (tcgetattr(fd, &now) < 0) return -errno;
+  for (size_t i = 0; i < sizeof speeds / sizeof *speeds; i++)
+    if (cfgetospeed(&now) == speed_of(speeds[i])) return speeds[i];
+  return 0;
+}
+
 int clinux_serial_is_exclusive(int fd) {
   int exclusive = 0;
   return ioctl(fd, TIOCGEXCL, &exclusive) < 0 ? -errno : exclusive != 0;

@@ -8,22 +8,26 @@ internal import Synchronization
 /// Bytes count as written when the kernel has taken them. They may still wait in the line's output queue (4 KiB on most
 /// ports: four seconds at 9600 baud), and with flow control for as long as the device holds the line; ``close()`` gives
 /// them time to leave.
-public final class TTYChannel: ByteStream {
+public final class TTYChannel: SerialLine {
   private let stream: DescriptorStream
   /// The same open line once more, for ``close()``; nil when it is closed.
   private let line: Mutex<Line?>
   /// How long the output queue may stand still before ``close()`` gives it up.
   private let drainLimit: Duration
+  private let flow: SerialSettings.FlowControl
 
   private final class Line: Sendable {
     let descriptor: Descriptor
     init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
   }
 
-  private init(_ port: consuming Descriptor, drainLimit: Duration) throws(SystemError) {
+  private init(
+    _ port: consuming Descriptor, flow: SerialSettings.FlowControl, drainLimit: Duration
+  ) throws(SystemError) {
     line = Mutex(Line(try port.duplicate()))
     stream = DescriptorStream(port)
     self.drainLimit = drainLimit
+    self.flow = flow
   }
 
   /// Opens a line: raw, 8 data bits, no parity, 1 stop bit, what had arrived before thrown away.
@@ -47,7 +51,7 @@ public final class TTYChannel: ByteStream {
     do throws(SystemError) {
       return try TTYChannel(
         SerialPort.open(path: path, settings: SerialSettings(baud: line.baud, flowControl: flow)),
-        drainLimit: drainLimit)
+        flow: flow, drainLimit: drainLimit)
     } catch {
       switch error.code {
       case EBUSY: throw .busy(DeviceHolder.describe(path))
@@ -85,6 +89,20 @@ public final class TTYChannel: ByteStream {
   public func discardInput() async {
     // Fails only on a line that is gone, which the next read says.
     _ = stream.withDescriptor { try? SerialPort.discardInput($0) }
+  }
+
+  /// Changes the speed, once what was written has left. `.malformed` for a speed that the device does not take.
+  public func setBaud(_ baud: Int) async throws(ChannelError) {
+    guard SerialSettings.speeds.contains(baud) else { throw .malformed("\(baud) baud") }
+    guard let line = line.withLock({ $0 }) else { throw .cancelled }
+    await Self.drain(line, limit: drainLimit)
+    do throws(SystemError) {
+      try SerialPort.configure(line.descriptor.raw, SerialSettings(baud: baud, flowControl: flow))
+      try SerialPort.discardInput(line.descriptor.raw)
+    } catch {
+      if error.code == EINVAL { throw .malformed("the line does not take \(baud) baud") }
+      throw error.code == EIO ? .gone : .system(call: error.call, code: error.code)
+    }
   }
 
   /// Ends the channel. Output that is still queued gets the time it needs as long as the device goes on taking it.

@@ -67,6 +67,16 @@ public enum SerialPort {
       }
       try check(clinux_serial_set_exclusive(port.raw), "TIOCEXCL \(path)")
     }
+    try configure(port.raw, settings)
+    // USB adapters without these lines, and pseudo-terminals, say ENOTTY or EINVAL.
+    _ = clinux_serial_set_lines(port.raw, Int32(CLINUX_DTR | CLINUX_RTS), 0)
+    try discardInput(port.raw)
+    return port
+  }
+
+  /// Changes the settings of an open line. What has been written and not sent yet leaves with the new ones.
+  /// - Throws: `EINVAL` when the device does not take them.
+  public static func configure(_ raw: Int32, _ settings: SerialSettings) throws(SystemError) {
     let flow =
       switch settings.flowControl {
       case .none: CLINUX_FLOW_NONE
@@ -74,12 +84,15 @@ public enum SerialPort {
       case .software: CLINUX_FLOW_SOFTWARE
       }
     try check(
-      clinux_serial_configure(port.raw, Int32(clamping: settings.baud), Int32(flow)),
-      "set \(path) to \(settings.baud) baud")
-    // USB adapters without these lines, and pseudo-terminals, say ENOTTY or EINVAL.
-    _ = clinux_serial_set_lines(port.raw, Int32(CLINUX_DTR | CLINUX_RTS), 0)
-    try discardInput(port.raw)
-    return port
+      clinux_serial_configure(raw, Int32(clamping: settings.baud), Int32(flow)),
+      "set a line to \(settings.baud) baud")
+  }
+
+  /// Bits a second that a line is set to; of a pseudo-terminal's controller, what its other side is set to. Nil for a speed
+  /// that is none of ``SerialSettings/speeds``.
+  public static func speed(_ raw: Int32) throws(SystemError) -> Int? {
+    let speed = try check(clinux_serial_speed(raw), "tcgetattr")
+    return speed == 0 ? nil : Int(speed)
   }
 
   /// Throws away what has been received and not read yet.

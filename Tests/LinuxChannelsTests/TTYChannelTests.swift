@@ -44,6 +44,24 @@ private struct Device {
     await line.close()
   }
 
+  @Test func `the speed can be changed while the line is open`() async throws {
+    let device = try Device()
+    let line = try device.open()
+    func speed() throws -> Int? { try device.controller.withDescriptor { try SerialPort.speed($0) } ?? nil }
+    #expect(try speed() == 115200)
+    for baud in SerialSettings.speeds {
+      try await device.send("late")
+      try await line.setBaud(baud)
+      #expect(try speed() == baud)
+    }
+    // What had arrived at another speed is gone; the line works on.
+    try await device.send("x")
+    #expect(try await line.read(upTo: 16, timeout: limit) == Array("x".utf8))
+    await #expect(throws: ChannelError.malformed("1200 baud")) { try await line.setBaud(1200) }
+    await line.close()
+    await #expect(throws: ChannelError.cancelled) { try await line.setBaud(9600) }
+  }
+
   @Test func `a read gives no more than was asked for`() async throws {
     let device = try Device()
     let line = try device.open()

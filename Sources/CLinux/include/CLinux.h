@@ -116,6 +116,7 @@ int clinux_terminal_width(int fd);
 int clinux_is_terminal(int fd);
 enum { CLINUX_FLOW_NONE, CLINUX_FLOW_HARDWARE, CLINUX_FLOW_SOFTWARE };
 int clinux_serial_configure(int fd, int baud, int flow);
+int clinux_serial_speed(int fd);
 int clinux_serial_is_exclusive(int fd);
 int clinux_serial_set_exclusive(int fd);
 int clinux_serial_discard_input(int fd);
