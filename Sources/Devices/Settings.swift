@@ -154,10 +154,12 @@ public struct DriverSettings: Sendable, Equatable {
   /// Meanings of status bits, in the order written.
   public func bits(_ name: String) -> [StatusBitMeaning] { Self.parseBits(text(name)) ?? [] }
 
-  /// What the line itself is told: the settings `baud` and `flow-control` of ``SettingSpec/line(baud:)``.
+  /// What the line itself is told: the settings `baud` and `flow-control` of ``SettingSpec/line(baud:)``. A driver that
+  /// finds the speed out (`auto`) begins with the fastest.
   public var line: LineSettings {
     LineSettings(
-      baud: integer("baud"), flowControl: LineSettings.FlowControl(rawValue: text("flow-control")) ?? .none)
+      baud: Int(text("baud")) ?? 115_200,
+      flowControl: LineSettings.FlowControl(rawValue: text("flow-control")) ?? .none)
   }
 
   /// Why `text` is not of a form; nil when it is.

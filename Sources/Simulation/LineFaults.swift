@@ -5,7 +5,7 @@ struct LineFaults: Sendable {
   enum Command: Sendable, Equatable {
     case plug, unplug, unplugAfterWritten(Int), unplugAfterReplied(Int), powerOff, powerOn
     case stall, resume, dropReply(Int), dropReplies(Int), flipByte(Int?), truncate(Int), extraByte(UInt8?)
-    case missingByte, split(Bool), delay(Duration), noise(Int), clear
+    case missingByte, split(Bool), delay(Duration), paced(Bool), noise(Int), clear
   }
 
   static let commands: [CommandForm<Command>] = [
@@ -42,6 +42,9 @@ struct LineFaults: Sendable {
     CommandForm("delay <time>", "answer that much later from now on; 0 s ends it") {
       $0.time().map { .delay($0) }
     },
+    CommandForm(
+      "wire speed", "let bytes take the time that a line of its speed needs for them", .paced(true)),
+    CommandForm("any speed", "end 'wire speed'", .paced(false)),
     CommandForm("noise <1-4096> bytes", "send bytes that nobody asked for, chosen by the seed") {
       $0.number().map { .noise($0) }
     },
@@ -57,6 +60,7 @@ struct LineFaults: Sendable {
   var answerable: Int?
   var delay = Duration.zero
   var isSplit = false
+  var isPaced = false
   private var drops: Set<Int> = []
   private var flip: Int??
   private var truncation: Int?
@@ -79,6 +83,7 @@ struct LineFaults: Sendable {
     case .missingByte: missing = true
     case .split(let on): isSplit = on
     case .delay(let time): delay = time
+    case .paced(let on): isPaced = on
     case .stall: isStalled = true
     case .resume: isStalled = false
     case .powerOff: isPowered = false
@@ -131,6 +136,7 @@ struct LineFaults: Sendable {
     var fields = [SimulationField("plugged", isPlugged), SimulationField("powered", isPowered)]
     if isStalled { fields.append(SimulationField("stalled", true)) }
     if delay > .zero { fields.append(SimulationField("delay", SimulationTime.text(delay))) }
+    if isPaced { fields.append(SimulationField("wire-speed", true)) }
     if isSplit { fields.append(SimulationField("split-replies", true)) }
     if let writable { fields.append(SimulationField("unplug-after-bytes", writable)) }
     if let answerable { fields.append(SimulationField("unplug-after-reply-bytes", answerable)) }

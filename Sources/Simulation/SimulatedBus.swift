@@ -31,7 +31,12 @@ public final class SimulatedBus: Bus {
     let changes = await device.changes
     seen.withLock { $0[device.name] = changes }
     switch device.kind {
-    case .byteStream: return .byteStream(try await device.openLine())
+    case .byteStream where kind == .reports:
+      guard let reports = try await SimulatedReports(device) else {
+        throw .malformed("\(device.name) has no HID interface")
+      }
+      return .reports(reports)
+    case .byteStream: return .byteStream(try await device.openLine(baud: line.baud))
     case .printQueue:
       try await device.openRequests()
       return .printQueue(SimulatedPrintQueue(device: device))
@@ -71,7 +76,7 @@ public final class SimulatedBus: Bus {
 }
 
 /// The host's end of a simulated line.
-public final class SimulatedLine: ByteStream {
+public final class SimulatedLine: SerialLine {
   private let device: SimulatedDevice
   private let end: Int
 
@@ -90,6 +95,11 @@ public final class SimulatedLine: ByteStream {
   }
   /// Throws away what arrived.
   public func discardInput() async { await device.discardInput(end) }
+  /// Uses another speed.
+  public func setBaud(_ baud: Int) async throws(ChannelError) {
+    await device.setBaud(baud)
+    await device.discardInput(end)
+  }
   /// Lets the line go.
   public func close() async { await device.close(end) }
 }

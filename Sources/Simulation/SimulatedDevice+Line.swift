@@ -39,13 +39,16 @@ struct LineEnd {
 
 extension SimulatedDevice {
   /// Opens the line. One holder at a time; `.absent` while the cable is out, `.busy` while somebody has it.
-  public func openLine() throws(ChannelError) -> SimulatedLine {
+  ///
+  /// - Parameter baud: the host's speed; nil where the far end is no serial line.
+  public func openLine(baud: Int? = nil) throws(ChannelError) -> SimulatedLine {
     guard serial != nil else { throw .malformed("\(name) is not a device on a line of bytes") }
     guard line.isPlugged else { throw .absent("simulated:\(name)") }
     guard attached == nil, usbHost == nil else { throw .busy("simulated:\(name) is already open") }
     lastEnd += 1
     ends[lastEnd] = LineEnd()
     attached = lastEnd
+    hostBaud = baud
     return SimulatedLine(device: self, end: lastEnd)
   }
 
@@ -97,12 +100,23 @@ extension SimulatedDevice {
 
   // MARK: Device to host
 
-  func deliver(_ reply: [UInt8]) {
+  func deliver(_ reply: [UInt8]) { for piece in line.pass(reply) { deliver(piece: piece) } }
+
+  func deliver(piece: [UInt8]) {
     guard line.isPlugged, line.isPowered else { return }
-    for piece in line.pass(reply) {
-      if line.isStalled { held.append(piece) } else { hand(over: piece) }
-    }
+    let bytes = misheard(piece)
+    if line.isStalled { held.append(bytes) } else { hand(over: bytes) }
   }
+
+  /// What arrives when both ends have not the same speed: something of about the right length.
+  private func misheard(_ bytes: [UInt8], byDevice: Bool = false) -> [UInt8] {
+    guard let device = serial?.baud, let host = hostBaud, device != host else { return bytes }
+    let (sender, hearer) = byDevice ? (host, device) : (device, host)
+    return line.noise(max(1, bytes.count * hearer / sender))
+  }
+
+  /// The host's speed from now on.
+  public func setBaud(_ baud: Int) { hostBaud = baud }
 
   private func flush() {
     let waiting = held
@@ -248,7 +262,13 @@ extension SimulatedDevice {
       let piece = Array(rest.prefix(count))
       rest = rest.dropFirst(count)
       // Without power nobody listens; a serial port sends into the void without noticing.
-      if line.isPowered { perform(serial?.receive(piece) ?? []) }
+      if line.isPowered {
+        if line.isPaced, let baud = serial?.baud ?? hostBaud {
+          heardUntil = max(heardUntil, time.now()) + Self.wireTime(piece.count, baud)
+        }
+        let heard = misheard(piece, byDevice: true)
+        perform(serial?.receive(heard) ?? [])
+      }
       if line.writable == 0 { unplug() }
     }
     return bytes.count - rest.count

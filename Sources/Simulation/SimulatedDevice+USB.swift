@@ -58,6 +58,9 @@ extension SimulatedDevice {
     return USBConnection(device: self, number: lastEnd, reports: reports)
   }
 
+  /// What stands between its endpoints and the model; nil for a device without USB.
+  var usbFunction: (any SimulatedUSBFunction)? { usb?.function }
+
   func submit(_ transfer: USBTransfer, from host: Int) {
     guard usbHost?.number == host, var model = serial else { return }
     let consequences = usb?.submit(transfer, &model)

@@ -36,6 +36,10 @@ public actor SimulatedDevice {
   var attached: Int?
   var lastEnd = 0
   var held: [[UInt8]] = []
+  /// The host's speed; nil where it has none.
+  var hostBaud: Int?
+  /// When the device has received what the host has written, on a line that takes its time.
+  var heardUntil = Duration.zero
 
   // The USB side, for a device that has one (SimulatedDevice+USB.swift).
   var usb: SimulatedUSBDevice?
@@ -61,7 +65,11 @@ public actor SimulatedDevice {
 
   private enum Event: Sendable {
     case reply([UInt8])
+    /// A part of a reply that the line has already done its worst to.
+    case piece([UInt8])
     case wake(Int)
+
+    var isReply: Bool { if case .wake = self { false } else { true } }
   }
   private struct Appointment: Sendable {
     let due: Duration
@@ -234,10 +242,35 @@ public actor SimulatedDevice {
   private func answer(_ bytes: [UInt8], after: Duration) {
     let now = time.now()
     // A line keeps its order: what is sent later does not arrive before what was sent earlier.
-    let due = max(now + after + line.delay, lastReplyDue)
+    let begin = max(now, heardUntil) + after + line.delay
+    if line.isPaced, let baud = serial?.baud ?? hostBaud {
+      return appoint(paced: bytes, from: max(begin, lastReplyDue), baud: baud)
+    }
+    let due = max(begin, lastReplyDue)
     lastReplyDue = due
-    let isFirst = !appointments.contains { if case .reply = $0.event { true } else { false } }
+    let isFirst = !appointments.contains(where: \.event.isReply)
     if due <= now, isFirst { deliver(bytes) } else { appoint(.reply(bytes), at: due) }
+  }
+
+  /// Lets the bytes arrive as a line of this speed carries them, 8N1, in pieces of some milliseconds: a clock that wakes up
+  /// for every byte would keep none of its times.
+  private func appoint(paced reply: [UInt8], from begin: Duration, baud: Int) {
+    var place = 0
+    for piece in line.pass(reply) {
+      for start in stride(from: 0, to: piece.count, by: Self.pacedPiece) {
+        let bytes = Array(piece[start..<min(start + Self.pacedPiece, piece.count)])
+        place += bytes.count
+        lastReplyDue = begin + Self.wireTime(place, baud)
+        appoint(.piece(bytes), at: lastReplyDue)
+      }
+    }
+  }
+
+  private static let pacedPiece = 48
+
+  /// How long a serial line needs for so many bytes.
+  static func wireTime(_ count: Int, _ baud: Int) -> Duration {
+    .nanoseconds(Int64(count) * 10_000_000_000 / Int64(max(1, baud)))
   }
 
   private func appoint(_ event: Event, at due: Duration) {
@@ -264,6 +297,7 @@ public actor SimulatedDevice {
       appointments.removeFirst()
       switch first.event {
       case .reply(let bytes): deliver(bytes)
+      case .piece(let bytes): deliver(piece: bytes)
       case .wake(let token):
         perform(serial?.woke(token) ?? http?.woke(token) ?? [])
         pump()
@@ -274,8 +308,9 @@ public actor SimulatedDevice {
 
   /// Forgets replies that are still on their way; timers of the model go on.
   func dropReplies() {
-    appointments.removeAll { if case .reply = $0.event { true } else { false } }
+    appointments.removeAll(where: \.event.isReply)
     lastReplyDue = .zero
+    heardUntil = .zero
     held = []
     setClock()
   }

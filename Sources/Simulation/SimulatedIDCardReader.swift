@@ -27,6 +27,12 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
     public var selectTime = Duration.zero
     /// See ``findTime``.
     public var readTime = Duration.zero
+    /// Bits a second of the module's line; nil where it is no serial line or any speed will do.
+    public var baud: Int?
+    /// Whether the module knows the command for its radio field, as one maker's do.
+    public var switchesField = false
+    /// Which bytes the module's number has when it is asked the first time after power came; nil: the right ones.
+    public var firstNumberIsWrong = false
     /// How long the module waits for the rest of a request before it answers 11.
     public var receiveTimeout = Duration.seconds(1)
 
@@ -37,8 +43,8 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
   /// What a person can do to it.
   public enum Command: Sendable, Equatable {
     case present(SampleCard), remove, moved, movedWhileReading, mustReplace(Bool), selfTest(ok: Bool)
-    case authorised(Bool), additionalAddress(Bool), fingerprints(Int), fingerprintModule(Bool), answerNext(
-      UInt8)
+    case authorised(Bool), additionalAddress(Bool), fingerprints(Int), fingerprintModule(Bool)
+    case answerNext(UInt8), moduleBaud(Int)
   }
 
   /// What its records tell.
@@ -74,6 +80,12 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
     CommandForm("fingerprint-module yes|no", "whether the module reads fingerprints; otherwise 21") {
       $0.flag().map { .fingerprintModule($0) }
     },
+    CommandForm(
+      "module-baud " + SDTBaud.allCases.map { "\($0.bitsPerSecond)" }.joined(separator: "|"),
+      "let the module use this speed; a host with another hears noise"
+    ) {
+      $0.word().flatMap { Int($0) }.map { .moduleBaud($0) }
+    },
     CommandForm("next answer <hex>", "answer the next command with this status (SW3) and without data") {
       $0.byte().map { .answerNext($0) }
     },
@@ -105,9 +117,16 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
   private var reads = 0
   private var receipts = 0
   private var waitingSince: Int?
+  private var isFieldOn = true
+  private var numberWasAsked = false
+  private var nextBaud: Int?
+  private static let baudToken = 2
 
   /// A reader without a card.
   public init(_ options: Options = Options()) { self.options = options }
+
+  /// As the options have it, or as the host or a person has changed it since.
+  public var baud: Int? { options.baud }
 
   /// `SAM_V module 05.01` and the like.
   public var modelName: String { "SDT ID-card reader, module \(options.samID.description)" }
@@ -123,12 +142,14 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
       SimulationField("authorised", isAuthorised),
       SimulationField("additional-address", hasAdditionalAddress),
       SimulationField("fingerprint-module", options.readsFingerprints),
-    ]
+    ] + (options.baud.map { [SimulationField("module-baud", $0)] } ?? [])
   }
 
   /// Forgets the card found and a half-received request; what lies on the reader stays there.
   public mutating func powerLost() -> [SimulatedAction] {
     stage = .idle
+    isFieldOn = true
+    numberWasAsked = false
     parser.reset()
     waitingSince = nil
     return []
@@ -158,6 +179,7 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
     case .fingerprints(let count): fingerprints = count
     case .fingerprintModule(let yes): options.readsFingerprints = yes
     case .answerNext(let status): nextStatus = status
+    case .moduleBaud(let baud): options.baud = baud
     }
     return []
   }
@@ -178,6 +200,11 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
 
   /// The rest of a request has not come.
   public mutating func woke(_ token: Int) -> [SimulatedAction] {
+    if token == Self.baudToken {
+      if let nextBaud { options.baud = nextBaud }
+      nextBaud = nil
+      return []
+    }
     // Only silence since the last byte counts.
     guard token == Self.receiveToken, let since = waitingSince, since == receipts, parser.pending > 0 else {
       return []
@@ -222,7 +249,10 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
     case .reset:
       stage = .idle
       return [reply(.ok)]
-    case .samID: return [reply(.ok, options.samID.data)]
+    case .samID:
+      defer { numberWasAsked = true }
+      let isWrong = options.firstNumberIsWrong && !numberWasAsked
+      return [reply(.ok, isWrong ? options.samID.data.reversed() : options.samID.data)]
     case .find: return find()
     case .select: return select()
     case .readText: return read(withFingerprints: false)
@@ -231,7 +261,17 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
     case .readAdditionalAddress: return address(parameter: 0x03)
     case .readAdditionalAddressAlternative: return address(parameter: 0x02)
     case .readCardNumber: return cardNumber()
-    case .setBaud: return [reply(.ok)]
+    case .setBaud(let baud):
+      // The new speed is valid 5 ms after the reply (facts/idcard.md 3).
+      nextBaud = baud.bitsPerSecond
+      return [reply(.ok), .wake(Self.baudToken, after: .milliseconds(5))]
+    case .setField(let on):
+      guard options.switchesField else { return [reply(.commandWrong)] }
+      isFieldOn = on
+      // A card that loses the field forgets that it was read.
+      stage = .idle
+      placementRead = nil
+      return [reply(.ok)]
     case .setMaximumRF(let count):
       return [reply(SDTCommand.maximumRFRange.contains(count) ? .ok : .commandWrong)]
     case nil: return [reply(.commandWrong)]
@@ -239,6 +279,8 @@ public struct SimulatedIDCardReader: SimulatedSerialDevice {
   }
 
   private mutating func find() -> [SimulatedAction] {
+    // A command to a card switches the field on.
+    isFieldOn = true
     guard card != nil, !options.mustReplace || placementRead != placement else {
       stage = .idle
       return [reply(.notFound, after: options.findTime)]

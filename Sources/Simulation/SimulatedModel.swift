@@ -43,6 +43,8 @@ extension SimulatedModel {
 public protocol SimulatedSerialDevice: SimulatedModel {
   /// True when the cable also feeds it, so that `unplug` is a loss of power.
   var isBusPowered: Bool { get }
+  /// Bits a second of its serial line; nil where it has none, or takes any speed.
+  var baud: Int? { get }
   /// Bytes it takes now without making the host wait; 0 when it holds the line (USB NAK, hardware flow control).
   var room: Int { get }
   /// Takes bytes, never more than ``room``; they may come in any pieces.
@@ -52,6 +54,8 @@ public protocol SimulatedSerialDevice: SimulatedModel {
 extension SimulatedSerialDevice {
   /// Fed by the cable.
   public var isBusPowered: Bool { true }
+  /// Any speed.
+  public var baud: Int? { nil }
   /// Takes anything.
   public var room: Int { Int.max }
 }

@@ -12,9 +12,16 @@ enum IDCardReaderKeys {
   static let outOfOrder = ConfKey<Bool>(
     "out-of-order", .word(among: [("34", true), ("81-41", false)]), default: true)
   static let readNeedsFind = ConfKey("read-needs-find", .boolean, default: true)
+  static let moduleBaud = ConfKey<Int?>(
+    "module-baud",
+    .word(among: [("any", nil)] + SDTBaud.allCases.map { ("\($0.bitsPerSecond)", $0.bitsPerSecond) }),
+    default: nil)
+  static let switchesField = ConfKey("field-command", .boolean, default: false)
+  static let firstNumberIsWrong = ConfKey("first-number-wrong", .boolean, default: false)
   static let all: [any ConfKeyDeclaration] =
     [
-      mustReplace, fingerprintModule, addressCommand, outOfOrder, readNeedsFind,
+      mustReplace, fingerprintModule, addressCommand, outOfOrder, readNeedsFind, moduleBaud, switchesField,
+      firstNumberIsWrong,
     ] + USBKeys.optional
 }
 
@@ -107,6 +114,9 @@ extension SimulationConfiguration.Device {
       options.addressParameter = try section.value(IDCardReaderKeys.addressCommand)
       options.answersNotFoundYet = try section.value(IDCardReaderKeys.outOfOrder)
       options.readNeedsFind = try section.value(IDCardReaderKeys.readNeedsFind)
+      options.baud = try section.value(IDCardReaderKeys.moduleBaud)
+      options.switchesField = try section.value(IDCardReaderKeys.switchesField)
+      options.firstNumberIsWrong = try section.value(IDCardReaderKeys.firstNumberIsWrong)
       if speed == .realistic {
         (options.findTime, options.selectTime) = (.milliseconds(100), .milliseconds(100))
         options.readTime = .milliseconds(800)

@@ -53,7 +53,7 @@ actor TerminalAttachment: Attachment {
     var opened = opened
     while !Task.isCancelled {
       if let line = opened, let terminal {
-        await Self.carry(line, terminal.controller)
+        await Self.carry(device, line, terminal.controller)
         await line.close()
         await closeTerminal()
       }
@@ -103,11 +103,16 @@ actor TerminalAttachment: Attachment {
   }
 
   /// Carries bytes both ways until the device or the terminal goes.
-  private static func carry(_ line: SimulatedLine, _ controller: DescriptorStream) async {
+  private static func carry(
+    _ device: SimulatedDevice, _ line: SimulatedLine, _ controller: DescriptorStream
+  ) async {
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
         // As long as the device holds the line nothing more is taken from the terminal, and its writer waits.
         while let bytes = try? await controller.read(upTo: 4096, timeout: nil), !bytes.isEmpty {
+          // A terminal has the speed that its user has set, and the device its own.
+          let speed = controller.withDescriptor { try? SerialPort.speed($0) } ?? nil
+          if let speed = speed ?? nil { await device.setBaud(speed) }
           do { try await line.write(bytes, timeout: .seconds(86_400 * 365)) } catch { return }
         }
       }

@@ -10,20 +10,33 @@ actor SDTLine {
   private enum Event {
     case reply(SDTReply)
     case damaged(SDTFrameError)
+    /// A frame has begun and is not whole yet.
+    case partial
   }
 
-  private let stream: any ByteStream
+  nonisolated let stream: any ByteStream
   private let reader: StreamReader
   private let inbox: Inbox<Event>
   private let time: any Timekeeper
-  private let writeTimeout: Duration
+  private let waits: Waits
   private var parser = SDTReplyParser()
+  private var lastReceipt = Duration.zero
+  /// A command has ended without its reply, which may still come.
+  private var isUnsettled = false
   private static let tries = 3
 
-  init(_ stream: any ByteStream, time: any Timekeeper, writeTimeout: Duration) {
+  /// How long the line itself may take.
+  struct Waits: Sendable {
+    /// To accept a command.
+    let write: Duration
+    /// To go on with a reply that has begun.
+    let pause: Duration
+  }
+
+  init(_ stream: any ByteStream, time: any Timekeeper, waits: Waits) {
     self.stream = stream
     self.time = time
-    self.writeTimeout = writeTimeout
+    self.waits = waits
     reader = StreamReader(stream)
     inbox = Inbox(time: time)
   }
@@ -48,6 +61,7 @@ actor SDTLine {
   /// unread reply would confuse the next command.
   nonisolated func exchange(_ command: SDTCommand, timeout: Duration) async throws(Fault) -> SDTReply {
     try await uninterrupted { () async throws(Fault) in
+      try await self.settle(before: command, timeout: timeout)
       // A request that was damaged on its way to the module has had no effect: it is sent again.
       for _ in 1..<Self.tries {
         let reply = try await self.run(command, timeout: timeout)
@@ -57,26 +71,53 @@ actor SDTLine {
     }
   }
 
+  /// Makes sure that no late reply is left. A module answers in order: once it has told its status, what it says later
+  /// answers what is asked later. Without this a card's late data could be taken for the next card's.
+  private func settle(before command: SDTCommand, timeout: Duration) async throws(Fault) {
+    guard isUnsettled, command != .status else { return }
+    for _ in 1..<Self.tries {
+      let reply = try await run(.status, timeout: timeout)
+      if reply.status == .ok || reply.status == .selfTestFailed || reply.status == .moduleUnauthorised {
+        return
+      }
+    }
+    throw Fault(.deviceGarbled, "the module does not tell its status")
+  }
+
   private func run(_ command: SDTCommand, timeout: Duration) async throws(Fault) -> SDTReply {
+    isUnsettled = true
     parser.reset()
     inbox.clear()
     do throws(ChannelWriteError) {
-      try await stream.write(command.encode(), timeout: writeTimeout)
+      try await stream.write(command.encode(), timeout: waits.write)
     } catch {
       throw Fault(error.reason, doing: "sending \(command)")
     }
     let deadline = time.now() + timeout
     var oddity: String?
     while true {
-      switch await inbox.take(until: deadline) {
+      let limit = parser.pending > 0 ? min(deadline, lastReceipt + waits.pause) : deadline
+      switch await inbox.take(until: limit) {
       case .element(.reply(let reply)):
-        if command.canGive(reply) { return reply }
+        if command.canGive(reply) {
+          isUnsettled = false
+          return reply
+        }
         oddity = "\(command): a reply with status \(reply.status) belongs to another command"
       case .element(.damaged(let error)):
         oddity = "\(command): damaged reply, \(error)"
-      case .timedOut, .cancelled:
-        if let oddity { throw Fault(.deviceGarbled, oddity) }
-        throw Fault(.timedOut, doing: "\(command)")
+      case .element(.partial): continue
+      case .timedOut:
+        // A frame whose rest does not come may have swallowed the reply: a damaged length does that.
+        if parser.pending > 0 {
+          oddity = "\(command): the reply broke off"
+          _ = parser.giveUp()
+          drain()
+        } else if time.now() >= deadline {
+          if let oddity { throw Fault(.deviceGarbled, oddity) }
+          throw Fault(.timedOut, doing: "\(command)")
+        }
+      case .cancelled: throw Fault(.cancelled, doing: "\(command)")
       case .closed(let error):
         throw Fault(error, doing: "\(command)")
       }
@@ -84,12 +125,19 @@ actor SDTLine {
   }
 
   private func received(_ bytes: [UInt8]) {
+    lastReceipt = time.now()
     parser.feed(bytes)
+    drain()
+  }
+
+  private func drain() {
     while true {
       switch parser.next() {
       case .frame(let reply): inbox.put(.reply(reply))
       case .error(let error): inbox.put(.damaged(error))
-      case .needMore: return
+      case .needMore:
+        if parser.pending > 0 { inbox.put(.partial) }
+        return
       }
     }
   }
@@ -106,7 +154,7 @@ extension SDTCommand {
       case .find: return false
       case .samID: return count == 16
       case .select: return count == 8
-      case .readText: return count > 256
+      case .readText, .readTextAndFingerprint: return count > 256
       case .readAdditionalAddress, .readAdditionalAddressAlternative: return (70...1000).contains(count)
       case .readCardNumber: return (20...40).contains(count)
       default: return count == 0

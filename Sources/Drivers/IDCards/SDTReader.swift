@@ -12,22 +12,33 @@ final class SDTReader: IDCardReader {
   private let outlet: NoticeOutlet
   private let settings: DriverSettings
   private let time: any Timekeeper
+  /// Bits a second of a serial line.
+  private let baud: Int
   private let memory = Mutex(Memory())
 
   private struct Memory {
     /// The command that gives the additional address; the sources disagree, and the module decides.
     var addressCommand = SDTCommand.readAdditionalAddress
+    /// The module has refused to read fingerprints; modules of the first generation do.
+    var refusesFingerprints = false
+    /// The module does not know the command for its radio field.
+    var refusesField = false
     /// A card was read and has answered ever since.
     var cardIsSelected = false
+    /// A card was read, and nothing says that it was taken back.
+    var mayLieThere = false
+    var lastRead: Duration?
+    var watch: Task<Void, Never>?
   }
 
   private init(
-    line: SDTLine, identity: DeviceIdentity, settings: DriverSettings, time: any Timekeeper,
+    line: SDTLine, identity: DeviceIdentity, settings: DriverSettings, baud: Int, time: any Timekeeper,
     outlet: NoticeOutlet
   ) {
     self.line = line
     self.identity = identity
     self.settings = settings
+    self.baud = baud
     self.time = time
     self.outlet = outlet
   }
@@ -37,37 +48,22 @@ final class SDTReader: IDCardReader {
     _ stream: any ByteStream, _ settings: DriverSettings, _ context: DriverContext
   ) async throws(Fault) -> SDTReader {
     let time = context.time
-    let line = SDTLine(stream, time: time, writeTimeout: settings.duration("write-timeout"))
+    let waits = SDTLine.Waits(
+      write: settings.duration("write-timeout"), pause: settings.duration("pause-timeout"))
+    let line = SDTLine(stream, time: time, waits: waits)
     let outlet = NoticeOutlet()
     await stream.discardInput()
     line.start { fault in outlet.lose(fault) }
     do throws(Fault) {
-      try await awaitModule(line, settings, time)
+      let baud = try await SDTProbe(line: line, settings: settings, time: time).awaitModule()
       let number = try await moduleNumber(line, settings)
       let identity = DeviceIdentity(
         model: "SDT \(number.description.prefix(5))", serial: number.description)
-      return SDTReader(line: line, identity: identity, settings: settings, time: time, outlet: outlet)
+      return SDTReader(
+        line: line, identity: identity, settings: settings, baud: baud, time: time, outlet: outlet)
     } catch {
       await line.stop()
       throw error
-    }
-  }
-
-  // A module takes up to 2 s after its power came before it answers (facts/idcard.md 3.1).
-  private static func awaitModule(
-    _ line: SDTLine, _ settings: DriverSettings, _ time: any Timekeeper
-  ) async throws(Fault) {
-    let tries = max(1, settings.integer("attach-tries"))
-    for attempt in 1...tries {
-      do throws(Fault) {
-        let reply = try await line.exchange(.status, timeout: settings.duration("status-timeout"))
-        if let fault = fault(reply.status, of: .status) { throw fault }
-        return
-      } catch {
-        let mayPass = error.code == .deviceSilent || error.code == .deviceGarbled
-        guard mayPass, attempt < tries else { throw error }
-        guard await time.sleep(for: settings.duration("attach-pause")) else { throw Fault(.commandCancelled) }
-      }
     }
   }
 
@@ -83,32 +79,46 @@ final class SDTReader: IDCardReader {
         if numbers.contains(number) { return number }
         numbers.append(number)
       } catch {
-        guard error.code == .deviceSilent || error.code == .deviceGarbled else { throw error }
+        guard error.isOfLine else { throw error }
         last = error
       }
     }
     throw last
   }
 
+  // MARK: Reading
+
   func readCard(
     timeout: Duration, step: @escaping @Sendable (CardReadStep) -> Void
   ) async throws(Fault) -> CardReading {
     let deadline = time.now() + timeout
+    await stopWatching()
     let steps = Steps(step)
-    defer { steps.end() }
-    steps.reached(.waitingForCard)
+    defer { steps.reached(.takeCardBack) }
+    let mustLift = settings.boolean("must-lift") && memory.withLock { $0.mayLieThere }
+    let waiting = mustLift ? CardReadStep.liftCard : .waitingForCard
+    steps.reached(waiting)
+    try await debounce(until: deadline)
     var failures = 0
+    var silences = 0
     var last = Fault(.cardAbsent, "no card within \(timeout)")
     while true {
-      guard try await findCard(until: deadline, steps) else { throw last }
+      guard try await findCard(until: deadline, { steps.reached(waiting) }) else { throw last }
       steps.reached(.reading)
       do throws(Fault) {
-        return try await readFoundCard()
+        let reading = try await readFoundCard()
+        await switchFieldOff()
+        watchCard()
+        return reading
       } catch {
-        // The line's own faults end the read; a card's lead back to find, which a moved card needs (facts/idcard.md 10).
+        // Back to find, which a moved card needs (facts/idcard.md 10) and a damaged reply too: it left the card in a
+        // stage that nobody knows. A reader that stays silent is not asked again and again.
         failures += 1
+        if error.code == .deviceSilent { silences += 1 }
         last = error
-        guard error.isOfCard, error.code != .cardUnknown, failures < settings.integer("read-tries") else {
+        let mayPass = error.isOfCard && error.code != .cardUnknown || error.isOfLine && silences < 2
+        guard mayPass, failures < settings.integer("read-tries") else {
+          if error.isOfCard { await switchFieldOff() }
           throw error
         }
         guard await time.sleep(for: settings.duration("retry-pause")) else { throw Fault(.commandCancelled) }
@@ -116,8 +126,15 @@ final class SDTReader: IDCardReader {
     }
   }
 
-  /// Looks for a card until there is one; false when the time is over.
-  private func findCard(until deadline: Duration, _ steps: Steps) async throws(Fault) -> Bool {
+  /// A card that is being taken away after a read is not read again.
+  private func debounce(until deadline: Duration) async throws(Fault) {
+    guard let last = memory.withLock({ $0.lastRead }) else { return }
+    let rest = min(last + settings.duration("debounce"), deadline) - time.now()
+    if rest > .zero, await !time.sleep(for: rest) { throw Fault(.commandCancelled) }
+  }
+
+  /// Looks for a card until there is one; false when the time is over. `none` is told when there was none.
+  private func findCard(until deadline: Duration, _ none: () -> Void = {}) async throws(Fault) -> Bool {
     var bad = 0
     while true {
       if Task.isCancelled { throw Fault(.commandCancelled) }
@@ -130,10 +147,10 @@ final class SDTReader: IDCardReader {
           throw Self.fault(reply.status, of: .find) ?? Fault(.deviceGarbled)
         }
         if settings.boolean("select-when-not-found"), try await select() == nil { return true }
-        steps.reached(.waitingForCard)
+        none()
       } catch {
         bad += 1
-        guard error.code == .deviceSilent || error.code == .deviceGarbled, bad < 3 else { throw error }
+        guard error.isOfLine, bad < 3 else { throw error }
       }
       let pause = min(settings.duration("find-interval"), deadline - time.now())
       if pause > .zero, await !time.sleep(for: pause) { throw Fault(.commandCancelled) }
@@ -149,27 +166,57 @@ final class SDTReader: IDCardReader {
 
   private func readFoundCard() async throws(Fault) -> CardReading {
     if let fault = try await select() { throw fault }
-    let reply = try await line.exchange(.readText, timeout: readTimeout)
-    if let fault = Self.fault(reply.status, of: .readText) {
+    let number = try await cardNumber()
+    let (reply, withFingerprints) = try await readText()
+    let card: IDCard
+    do throws(IDCardError) {
+      card = try IDCard(readReply: reply.data.reveal(), fingerprints: withFingerprints)
+    } catch {
+      throw Fault(.cardUnreadable, "the reply's lengths do not fit: \(error)")
+    }
+    let now = time.now()
+    memory.withLock { memory in
+      memory.cardIsSelected = true
+      memory.mayLieThere = true
+      memory.lastRead = now
+    }
+    return CardReading(card: card, additionalAddress: try await additionalAddress(), cardNumber: number)
+  }
+
+  /// The reply with the text, and whether it has a fingerprint block.
+  private func readText() async throws(Fault) -> (SDTReply, Bool) {
+    var command = SDTCommand.readText
+    if settings.boolean("fingerprints"), !memory.withLock({ $0.refusesFingerprints }) {
+      command = .readTextAndFingerprint
+    }
+    var reply = try await line.exchange(command, timeout: readTimeout(command))
+    if command == .readTextAndFingerprint, reply.status == .commandWrong {
+      // Modules with numbers beginning 05.01 (facts/idcard.md 3).
+      memory.withLock { $0.refusesFingerprints = true }
+      command = .readText
+      reply = try await line.exchange(command, timeout: readTimeout(command))
+    }
+    if let fault = Self.fault(reply.status, of: command) {
       if settings.boolean("reset-after-failed-read") {
         _ = try await line.exchange(.reset, timeout: settings.duration("status-timeout"))
       }
       throw fault
     }
-    let card: IDCard
-    do throws(IDCardError) {
-      card = try IDCard(readReply: reply.data.reveal(), fingerprints: false)
-    } catch {
-      throw Fault(.cardUnreadable, "the reply's lengths do not fit: \(error)")
-    }
-    memory.withLock { $0.cardIsSelected = true }
-    return CardReading(card: card, additionalAddress: try await additionalAddress())
+    return (reply, command == .readTextAndFingerprint)
   }
 
   // At 9600 baud the reply alone takes longer than a module at 115200 needs in all.
-  private var readTimeout: Duration {
-    let bits = 10 * 1295
-    return settings.duration("read-timeout") + .milliseconds(bits * 1000 / max(1, settings.line.baud))
+  private func readTimeout(_ command: SDTCommand) -> Duration {
+    let (name, count) =
+      command == .readText ? ("read-timeout", 1295) : ("fingerprint-timeout", 2321)
+    return settings.duration(name) + .milliseconds(10 * count * 1000 / max(1, baud))
+  }
+
+  // The card has been selected: that it does not give its number is no fault.
+  private func cardNumber() async throws(Fault) -> Sensitive<[UInt8]>? {
+    guard settings.boolean("card-number") else { return nil }
+    let reply = try await line.exchange(.readCardNumber, timeout: settings.duration("address-timeout"))
+    return reply.status == .ok ? reply.data : nil
   }
 
   // The card has been read: that it has no such item, or that the module does not know the command, is no fault.
@@ -187,98 +234,126 @@ final class SDTReader: IDCardReader {
       guard !addresses.isEmpty else { return nil }
       return Sensitive(addresses.map { $0.text.reveal() }.joined(separator: "\n"))
     } catch {
-      guard error.code == .deviceSilent || error.code == .deviceGarbled else { throw error }
+      guard error.isOfLine else { throw error }
       return nil
     }
   }
 
+  // What was read is read, whatever the module says to this.
+  private func switchFieldOff() async {
+    guard settings.boolean("field-off-after-read"), !memory.withLock({ $0.refusesField }) else { return }
+    memory.withLock { $0.cardIsSelected = false }
+    let reply = try? await line.exchange(.setField(on: false), timeout: settings.duration("status-timeout"))
+    if reply?.status == .commandWrong { memory.withLock { $0.refusesField = true } }
+  }
+
+  // MARK: Presence
+
+  /// The command that a card which was read still answers; nil when the model has none.
+  private var presenceCommand: SDTCommand? {
+    switch settings.text("presence-command") {
+    case "card-number": .readCardNumber
+    case "additional-address": memory.withLock { $0.addressCommand }
+    default: nil
+    }
+  }
+
+  /// Watches whether the card that was read is taken back, and tells it. The reader does not say so by itself: the card
+  /// is asked, but only while it lies there.
+  private func watchCard() {
+    guard let command = presenceCommand, memory.withLock({ $0.cardIsSelected }) else { return }
+    let deadline = time.now() + settings.duration("presence-limit")
+    let task = Task { [weak self] in
+      self?.tell(.present)
+      var misses = 0
+      while let self, await self.time.sleep(for: self.settings.duration("presence-interval")) {
+        guard self.time.now() < deadline else { return self.tell(.unknown) }
+        guard let answers = try? await self.answers(command) else { return self.tell(.unknown) }
+        misses = answers ? 0 : misses + 1
+        // Twice: a card that is shifted does not answer for a moment.
+        if misses == 2 { return self.tell(.notPresent) }
+      }
+    }
+    memory.withLock { $0.watch = task }
+  }
+
+  private func stopWatching() async {
+    let watch = memory.withLock { memory in
+      defer { memory.watch = nil }
+      return memory.watch
+    }
+    watch?.cancel()
+    await watch?.value
+  }
+
+  private func tell(_ presence: CardPresence) {
+    if presence != .present { memory.withLock { $0.cardIsSelected = false } }
+    if presence == .notPresent { memory.withLock { $0.mayLieThere = false } }
+    outlet.send(.report(report(presence)))
+  }
+
+  private func answers(_ command: SDTCommand) async throws(Fault) -> Bool {
+    let reply = try await line.exchange(command, timeout: settings.duration("address-timeout"))
+    return reply.status == .ok || reply.status == .noItem
+  }
+
+  private func report(_ card: CardPresence) -> DeviceReport {
+    DeviceReport(state: .online, card: card, details: ["samID": identity.serial ?? "", "baud": "\(baud)"])
+  }
+
+  // MARK: Health
+
   func check(_ level: HealthLevel) async throws(Fault) -> DeviceReport {
+    await stopWatching()
     let reply = try await line.exchange(.status, timeout: settings.duration("status-timeout"))
     if let fault = Self.fault(reply.status, of: .status) { throw fault }
-    var card = try await presence()
+    var card = CardPresence.unknown
     switch level {
-    case .internal: break
+    case .internal:
+      // Only a card that was read can be asked whether it is still there, and only its answer proves anything.
+      if let command = presenceCommand, memory.withLock({ $0.cardIsSelected }) {
+        if try await answers(command) {
+          card = .present
+          watchCard()
+        } else {
+          memory.withLock { $0.cardIsSelected = false }
+        }
+      }
     case .external:
       let found = try await line.exchange(.find, timeout: settings.duration("find-timeout"))
+      memory.withLock { $0.cardIsSelected = false }
       // A card left in place is not found again by some models (facts/idcard.md 10): only "found" proves something.
       if found.status == .found { card = .present }
     case .interactive:
       let deadline = time.now() + settings.duration("interactive-timeout")
-      let steps = Steps { _ in }
-      guard try await findCard(until: deadline, steps) else {
+      guard try await findCard(until: deadline) else {
         throw Fault(.cardAbsent, "nobody put a card on it")
       }
       if let fault = try await select() { throw fault }
       card = .present
     }
-    return DeviceReport(state: .online, card: card, details: ["samID": identity.serial ?? ""])
-  }
-
-  // Only a card that was read can be asked whether it is still there, and only its answer proves anything.
-  private func presence() async throws(Fault) -> CardPresence {
-    let command: SDTCommand
-    switch settings.text("presence-command") {
-    case "card-number": command = .readCardNumber
-    case "additional-address": command = memory.withLock { $0.addressCommand }
-    default: return .unknown
-    }
-    guard memory.withLock({ $0.cardIsSelected }) else { return .unknown }
-    let reply = try await line.exchange(command, timeout: settings.duration("address-timeout"))
-    if reply.status == .ok || reply.status == .noItem { return .present }
-    memory.withLock { $0.cardIsSelected = false }
-    return .unknown
+    return report(card)
   }
 
   func detach() async {
+    await stopWatching()
     await line.stop()
     outlet.finish()
   }
 
-  /// What a status means when it ends a command; nil for success.
-  static func fault(_ status: SDTStatus, of command: SDTCommand) -> Fault? {
-    guard status != command.success else { return nil }
-    let readsCard = command == .select || command == .readText
-    let code: FaultCode =
-      switch status {
-      case .selfTestFailed: .deviceBroken
-      case .moduleUnauthorised, .notAuthorised: .deviceNotAuthorised
-      case .commandWrong: .commandRefused
-      case .cardRejectedModule, .moduleRejectedCard, .verificationFailed: .cardNotAuthenticated
-      case .unknownCard: .cardUnknown
-      case .notFound, .notFoundYet, .selectFailed: .cardMoved
-      case .readFailed, .randomFailed, .informationLengthWrong: .cardUnreadable
-      default: readsCard ? .cardUnreadable : .deviceGarbled
-      }
-    return Fault(code, "\(command): SW3 \(status)")
-  }
-
-  /// Reports steps when they change; the last is `.takeCardBack` once a card was found.
+  /// Reports a step when it is another than the last.
   private final class Steps: Sendable {
     private let report: @Sendable (CardReadStep) -> Void
-    private let state = Mutex<(last: CardReadStep?, found: Bool)>((nil, false))
+    private let last = Mutex<CardReadStep?>(nil)
 
     init(_ report: @escaping @Sendable (CardReadStep) -> Void) { self.report = report }
 
     func reached(_ step: CardReadStep) {
-      let isNew = state.withLock { state in
-        defer { state = (step, state.found || step == .reading) }
-        return state.last != step
+      let isNew = last.withLock { last in
+        defer { last = step }
+        return last != step
       }
       if isNew { report(step) }
-    }
-
-    func end() {
-      if state.withLock({ $0.found }) { report(.takeCardBack) }
-    }
-  }
-}
-
-extension Fault {
-  /// Whether the card, and not the reader or the line, is at fault: it may go well the next time.
-  fileprivate var isOfCard: Bool {
-    switch code {
-    case .cardMoved, .cardUnreadable, .cardNotAuthenticated, .cardUnknown, .cardAbsent: true
-    default: false
     }
   }
 }
