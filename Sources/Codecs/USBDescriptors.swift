@@ -86,6 +86,12 @@ public struct USBDescriptor: Sendable, Equatable {
   /// All of its bytes, length and type included.
   public let bytes: [UInt8]
 
+  /// A descriptor of this type and these bytes.
+  public init(type: UInt8, bytes: [UInt8]) {
+    self.type = type
+    self.bytes = bytes
+  }
+
   static let device: UInt8 = 1, configuration: UInt8 = 2, interface: UInt8 = 4, endpoint: UInt8 = 5
 }
 
@@ -172,6 +178,12 @@ public struct USBDescriptorDefect: Error, Sendable, Equatable, CustomStringConve
   public let offset: Int
   /// What.
   public let problem: Problem
+
+  /// A defect.
+  public init(offset: Int, problem: Problem) {
+    self.offset = offset
+    self.problem = problem
+  }
 
   /// For the log and for technicians.
   public var description: String {

@@ -9,7 +9,8 @@ public struct USBTransferResult: Sendable, CustomStringConvertible {
   /// Why the transfer ended early; nil when it went through, which for a transfer from the device includes a short packet.
   public let failure: USBError?
 
-  init(bytes: [UInt8] = [], count: Int = 0, failure: USBError?) {
+  /// A result.
+  public init(bytes: [UInt8] = [], count: Int = 0, failure: USBError?) {
     self.bytes = bytes
     self.count = count
     self.failure = failure
