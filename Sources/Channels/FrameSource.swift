@@ -7,6 +7,8 @@ public protocol FrameSource: Sendable {
   func start(_ format: FrameFormat) async throws(ChannelError)
   /// Waits for the next whole frame that the device did not mark as broken; throws `.timedOut` after `timeout`.
   func next(timeout: Duration) async throws(ChannelError) -> [UInt8]
+  /// Returns when the camera has left, the channel was closed or the task is cancelled, also while it does not capture.
+  func waitUntilGone() async
   /// Ends capturing. Without effect when it does not capture.
   func stop() async
   /// Ends the channel; a pending ``next(timeout:)`` ends with `.cancelled`. May be called more than once.

@@ -51,6 +51,7 @@ public enum FaultCode: String, Sendable, CaseIterable {
   case multipleFeed = "feeder.multiple"
   case imageDamaged = "image.damaged"
   case sourceMissing = "source.missing"
+  case cameraFormat = "camera.format"
 
   // Print queue.
   case queueStopped = "queue.stopped"
@@ -238,6 +239,13 @@ public enum FaultCode: String, Sendable, CaseIterable {
       Advice(
         .configuration, .administrator, retry: false, zh: "该扫描仪没有所要求的进纸方式或扫描参数。",
         en: "This scanner does not have the paper source or the settings asked for.")
+    case .cameraFormat:
+      Advice(
+        .configuration, .vendor, retry: false,
+        zh: "该摄像头不提供 MJPEG 图像，无法用作高拍仪。请换用支持 MJPEG 的设备，或咨询厂商能否切换图像格式。",
+        en:
+          "This camera delivers no MJPEG pictures and cannot be used for pages. Use one that does, or ask the vendor "
+          + "whether it can be switched.")
     case .queueStopped:
       Advice(
         .maintenance, .technician, retry: true, zh: "打印队列已停止。请排除打印机故障后恢复队列。",
@@ -264,7 +272,7 @@ public enum FaultCode: String, Sendable, CaseIterable {
     case .deviceSilent: .powerOff
     case .deviceDenied, .deviceBusy, .deviceUnmatched, .deviceLocked, .programMissing, .queueMissing: .offline
     case .deviceHeld, .driverMissing, .deviceAmbiguous, .deviceOther, .deviceTaken: .offline
-    case .deviceOffline, .queueStopped, .lineFailed, .deviceGarbled: .offline
+    case .deviceOffline, .queueStopped, .lineFailed, .deviceGarbled, .cameraFormat: .offline
     case .deviceBroken, .deviceNotAuthorised, .cutterFailed: .hardwareError
     case .paperOut, .paperJammed, .coverOpen, .feederJammed, .tonerOut, .headOverheated: .userError
     case .commandCancelled, .commandTimedOut, .commandUnsupported, .commandRefused, .queueFull, .notStored,

@@ -18,6 +18,12 @@ public enum SettingForm: Sendable, Equatable {
   /// Meanings of bits of numbered status bytes, `3.2:paperJam 4.6:none`; possibly none at all. The range is that of the
   /// numbers; `none` takes a bit's meaning away.
   case bits(of: ClosedRange<Int>, meanings: [String])
+  /// Keys and what they stand for, `1:5 KP2:4 0x0e:cancel`: Linux's names of keys without `KEY_`, or codes; possibly none.
+  case keys(meanings: [String])
+  /// What reports look like and stand for, `1=05:5 0=02+3&0f=01:cancel`: see ``ReportPattern``; possibly none.
+  case reports(meanings: [String])
+  /// So many bytes at the most, in two hexadecimal digits each: `01 a0`; possibly none.
+  case bytes(most: Int)
 
   /// What a right value looks like.
   public var expected: ConfExpected {
@@ -49,6 +55,24 @@ public enum SettingForm: Sendable, Equatable {
           + "from 0 to 7, and none or one of " + meanings.joined(separator: ", "),
         chinese: "状态位，如 3.2:paperJam：状态号 \(range.lowerBound) 到 \(range.upperBound)，位 0 到 7，含义为 none 或"
           + meanings.joined(separator: "、"))
+    case .keys(let meanings):
+      ConfExpected(
+        english:
+          "keys such as 1:5 KP2:4 0x0e:cancel: a key's name as Linux has it without KEY_, or its code, no key "
+          + "twice, and one of " + meanings.joined(separator: ", "),
+        chinese: "按键及其含义，如 1:5 KP2:4 0x0e:cancel：Linux 键名（不带 KEY_）或键码，不得重复，含义为"
+          + meanings.joined(separator: "、"))
+    case .reports(let meanings):
+      ConfExpected(
+        english:
+          "reports such as 1=05:5 or 0=02+3&0f=01:cancel: bytes of a report by their place, and one of "
+          + meanings.joined(separator: ", "),
+        chinese: "报文样式及其含义，如 1=05:5 或 0=02+3&0f=01:cancel：报文中各位置的字节，含义为"
+          + meanings.joined(separator: "、"))
+    case .bytes(let most):
+      ConfExpected(
+        english: "at most \(most) bytes in two hexadecimal digits each, such as 01 a0",
+        chinese: "最多 \(most) 个字节，每字节两位十六进制数，如 01 a0")
     }
   }
 
@@ -73,6 +97,11 @@ public enum SettingForm: Sendable, Equatable {
           range.contains($0.status) && ($0.meaning == nil || meanings.contains($0.meaning ?? ""))
         }
       } ?? false
+    case .keys(let meanings):
+      DriverSettings.parseKeys(text)?.values.allSatisfy { meanings.contains($0) } ?? false
+    case .reports(let meanings):
+      DriverSettings.parseReports(text)?.allSatisfy { meanings.contains($0.meaning) } ?? false
+    case .bytes(let most): DriverSettings.parseBytes(text).map { $0.count <= most } ?? false
     }
   }
 }
@@ -154,6 +183,13 @@ public struct DriverSettings: Sendable, Equatable {
   /// Meanings of status bits, in the order written.
   public func bits(_ name: String) -> [StatusBitMeaning] { Self.parseBits(text(name)) ?? [] }
 
+  /// What keys stand for, by their codes.
+  public func keys(_ name: String) -> [UInt16: String] { Self.parseKeys(text(name)) ?? [:] }
+  /// What reports look like and stand for, in the order written.
+  public func reports(_ name: String) -> [ReportPattern] { Self.parseReports(text(name)) ?? [] }
+  /// Bytes.
+  public func bytes(_ name: String) -> [UInt8] { Self.parseBytes(text(name)) ?? [] }
+
   /// What the line itself is told: the settings `baud` and `flow-control` of ``SettingSpec/line(baud:)``. A driver that
   /// finds the speed out (`auto`) begins with the fastest.
   public var line: LineSettings {
@@ -202,5 +238,36 @@ public struct DriverSettings: Sendable, Equatable {
         StatusBitMeaning(status: status, bit: bit, meaning: sides[1] == "none" ? nil : String(sides[1])))
     }
     return bits
+  }
+
+  static func parseKeys(_ text: String) -> [UInt16: String]? {
+    var keys: [UInt16: String] = [:]
+    for pair in text.split(whereSeparator: { $0 == " " || $0 == "," }) {
+      let sides = pair.split(separator: ":", omittingEmptySubsequences: false)
+      guard sides.count == 2, let code = KeyCode.code(of: sides[0]), !sides[1].isEmpty, keys[code] == nil
+      else { return nil }
+      keys[code] = String(sides[1])
+    }
+    return keys
+  }
+
+  static func parseReports(_ text: String) -> [ReportPattern]? {
+    var patterns: [ReportPattern] = []
+    for part in text.split(whereSeparator: { $0 == " " || $0 == "," }) {
+      guard let pattern = ReportPattern(part) else { return nil }
+      patterns.append(pattern)
+    }
+    return patterns
+  }
+
+  static func parseBytes(_ text: String) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    for digits in text.split(separator: " ") {
+      guard digits.utf8.count == 2, digits.first != "+", let byte = UInt8(digits, radix: 16) else {
+        return nil
+      }
+      bytes.append(byte)
+    }
+    return bytes
   }
 }

@@ -236,6 +236,12 @@ public final class V4L2Channel: FrameSource {
     }
   }
 
+  /// Returns when the camera has been unplugged, or the channel closed.
+  public func waitUntilGone() async {
+    // A hang-up is all that is waited for: pictures do not end it.
+    _ = try? await stream.ready(for: .hangup, timeout: nil)
+  }
+
   /// Ends capturing.
   public func stop() async {
     // Not given up when the task is cancelled: the light of the camera must not stay on.

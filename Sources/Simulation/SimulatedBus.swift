@@ -43,7 +43,7 @@ public final class SimulatedBus: Bus {
     case .httpExchange, .pageFeed:
       try await device.openRequests()
       return .httpExchange(SimulatedRequests(device: device, basePath: device.basePath ?? ""))
-    case .reports, .inputEvents, .frames: throw .absent(address.description)
+    case .reports, .inputEvents, .frames: return try await device.openMessages(as: kind ?? device.kind)
     }
   }
 
@@ -100,6 +100,8 @@ public final class SimulatedLine: SerialLine {
     await device.setBaud(baud)
     await device.discardInput(end)
   }
+  /// False when the cable came out since it was opened, or it was closed.
+  var isAttached: Bool { get async { await device.attached == end } }
   /// Lets the line go.
   public func close() async { await device.close(end) }
 }

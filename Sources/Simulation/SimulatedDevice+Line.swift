@@ -134,8 +134,12 @@ extension SimulatedDevice {
     }
     // Nobody has the line open: a port throws away what arrives.
     if let id = attached, !bytes.isEmpty {
-      let isAlone = line.isSplit
-      if let last = ends[id]?.arrived.indices.last, ends[id]?.arrived[last].isAlone == false, !isAlone {
+      let isMessage = serial is any SimulatedMessageDevice
+      let isAlone = line.isSplit || isMessage
+      if isMessage, ends[id]?.arrived.count ?? 0 >= 64 {
+        // As many as the kernel's hidraw keeps; a camera loses what comes then, too.
+      } else if let last = ends[id]?.arrived.indices.last, ends[id]?.arrived[last].isAlone == false, !isAlone
+      {
         ends[id]?.arrived[last].bytes += bytes
       } else {
         ends[id]?.arrived.append(LineEnd.Piece(bytes: bytes, isAlone: isAlone))

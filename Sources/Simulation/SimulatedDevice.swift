@@ -94,7 +94,7 @@ public actor SimulatedDevice {
   ) {
     self.name = name
     modelName = model.modelName
-    kind = .byteStream
+    kind = (model as? any SimulatedMessageDevice)?.channelKind ?? .byteStream
     basePath = nil
     bodyLimit = 0
     let usbHelp = USBFaults.commands.map { CommandHelp(pattern: $0.pattern, help: $0.help) }

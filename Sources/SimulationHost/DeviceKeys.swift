@@ -69,6 +69,14 @@ enum EvaluatorKeys {
   }
 }
 
+enum ReportKeypadKeys {
+  static let keys = ConfKey(
+    "keys", EvaluatorKeys.pairs.list(count: 1...5),
+    default: [[5, 0x11], [4, 0x12], [3, 0x13], [2, 0x14], [1, 0x15]])
+  static let releases = ConfKey("tells-releases", .boolean, default: true)
+  static let all: [any ConfKeyDeclaration] = [keys, releases]
+}
+
 enum PrinterKeys {
   static let queue = ConfKey(
     "queue",
@@ -164,6 +172,13 @@ extension SimulationConfiguration.Device {
       options.firstPress = first("press-number")
       return SimulatedDevice(
         name, SimulatedKeypad(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
+    case .reportKeypad:
+      var options = SimulatedReportKeypad.Options()
+      options.keys = [:]
+      for pair in try section.value(ReportKeypadKeys.keys) { options.keys[pair[0]] = UInt8(exactly: pair[1]) }
+      options.tellsReleases = try section.value(ReportKeypadKeys.releases)
+      options.firstPress = first("press-number")
+      return SimulatedDevice(name, SimulatedReportKeypad(options), time: time, seed: seed, sink: sink)
     case .documentCamera:
       var images: [[UInt8]] = []
       for entry in section.entries where entry.key == CameraKeys.pages.name {

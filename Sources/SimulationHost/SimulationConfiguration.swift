@@ -27,6 +27,8 @@ public struct SimulationConfiguration: Sendable {
     case printer
     /// A USB keyboard with rating keys.
     case keypad
+    /// A device with rating keys and HID reports of its own form.
+    case reportKeypad = "report-keypad"
     /// A USB camera over a table.
     case documentCamera = "document-camera"
 
@@ -39,6 +41,7 @@ public struct SimulationConfiguration: Sendable {
       case .evaluator: EvaluatorKeys.all
       case .printer: PrinterKeys.all
       case .keypad: KeypadKeys.all
+      case .reportKeypad: ReportKeypadKeys.all
       case .documentCamera: CameraKeys.all
       }
     }

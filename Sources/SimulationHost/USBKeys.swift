@@ -68,7 +68,7 @@ extension SimulationConfiguration.Model {
     case .idCardReader: [.singlePair, .splitPipe, .second, .hid, .hidWrapped]
     case .ticketDispenser: [.printer]
     case .evaluator: [.serial]
-    case .esclScanner, .printer, .keypad, .documentCamera: []
+    case .esclScanner, .printer, .keypad, .reportKeypad, .documentCamera: []
     }
   }
 

@@ -92,6 +92,22 @@ import Testing
     (.scanner, ["transport": "simulated", "model": "SIMULATED eSCL Scanner"], "escl-generic"),
     (.evaluator, ["transport": "tty"], "evaluator-ff68"),
     (.evaluator, ["transport": "simulated"], "evaluator-ff68"),
+    (
+      .evaluator, ["transport": "simulated", "model": "rating keypad with 5 keys (HID keyboard)"],
+      "keypad-simulated"
+    ),
+    (
+      .evaluator, ["transport": "simulated", "model": "rating keypad with 5 keys (HID reports)"],
+      "report-keypad-simulated"
+    ),
+    (
+      .evaluator, ["transport": "evdev", "usb-maker": "Simulated", "usb-product": "Rating keypad"],
+      "keypad-simulated"
+    ),
+    // The clerk's keyboard is nobody's evaluator.
+    (.evaluator, ["transport": "evdev", "usb-maker": "Logitech", "usb-product": "USB Keyboard"], nil),
+    (.evaluator, ["transport": "hidraw"], nil), (.scanner, ["transport": "video"], "camera-generic"),
+    (.scanner, ["transport": "simulated", "model": "document camera, 2480 × 3508"], "camera-simulated"),
     (.printer, ["transport": "cups"], "cups-generic"), (.printer, ["transport": "simulated"], "cups-generic"),
     (.printer, ["transport": "tty"], nil),
   ]

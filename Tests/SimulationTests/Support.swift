@@ -5,7 +5,8 @@ import Testing
 private let listedEvents = Set(
   SimulatedIDCardReader.events + SimulatedTicketPrinter.events + SimulatedEvaluator.events
     + SimulatedScanner.events
-    + SimulatedPrinter.events)
+    + SimulatedPrinter.events + SimulatedKeypad.events + SimulatedReportKeypad.events
+    + SimulatedCamera.events)
 
 extension [SimulatedAction] {
   /// All bytes sent, in order.
