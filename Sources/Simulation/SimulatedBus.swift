@@ -32,7 +32,7 @@ public final class SimulatedBus: Bus {
     seen.withLock { $0[device.name] = changes }
     switch device.kind {
     case .byteStream where kind == .reports:
-      guard let reports = try await SimulatedReports(device) else {
+      guard let reports = try await SimulatedUSBReports(device) else {
         throw .malformed("\(device.name) has no HID interface")
       }
       return .reports(reports)

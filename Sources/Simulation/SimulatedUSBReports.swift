@@ -3,7 +3,7 @@ import Synchronization
 
 /// The host's end of the HID interface of a simulated USB device, with neither USB nor a kernel between: reports without
 /// numbers, one input and one output endpoint.
-public final class SimulatedReports: ReportChannel {
+public final class SimulatedUSBReports: ReportChannel {
   /// As the device gives it.
   public let descriptor: [UInt8]
   private let line: SimulatedLine
