@@ -52,12 +52,9 @@ struct DeviceSurroundings: Sendable {
     case .offer(let offer, let replaced):
       let values = offer.profile.settings.merging(slot.settings) { _, own in own }
       let settings = DriverSettings(offer.driver.settings, values: values)
-      let baud = settings.integer("baud")
       return Plan(
         offer: offer, replaced: replaced, settings: settings,
-        line: LineSettings(
-          baud: baud == 0 ? 9600 : baud,
-          flowControl: LineSettings.FlowControl(rawValue: settings.text("flow-control")) ?? .none))
+        line: settings.line)
     }
   }
 

@@ -61,13 +61,22 @@ public struct LineSettings: Sendable, Equatable {
   public var baud: Int
   /// Flow control on a serial line.
   public var flowControl: FlowControl
+  /// Whether a serial line's DTR is on while it is open; some devices are reset by it, some sleep without it.
+  public var raisesDTR: Bool
+  /// Whether a serial line's RTS is on while it is open; with hardware flow control the kernel switches it.
+  public var raisesRTS: Bool
   /// What a USB interface that is used without a driver of the kernel needs to be told.
   public var usb: USBLine
 
   /// Settings; 9600 baud without flow control where the profile says nothing.
-  public init(baud: Int = 9600, flowControl: FlowControl = .none, usb: USBLine = USBLine()) {
+  public init(
+    baud: Int = 9600, flowControl: FlowControl = .none, raisesDTR: Bool = true, raisesRTS: Bool = true,
+    usb: USBLine = USBLine()
+  ) {
     self.baud = baud
     self.flowControl = flowControl
+    self.raisesDTR = raisesDTR
+    self.raisesRTS = raisesRTS
     self.usb = usb
   }
 }

@@ -15,6 +15,8 @@ public enum SettingForm: Sendable, Equatable {
   case text
   /// Pairs of whole numbers, `1:5 0:4 2:3`, each side within its range; possibly none.
   case map(keys: ClosedRange<Int>, values: ClosedRange<Int>)
+  /// Endpoints of a USB interface, `auto` or as ``PipeLayout`` writes them: `81/02`, `81+85/02+06:7`.
+  case endpoints
   /// Meanings of bits of numbered status bytes, `3.2:paperJam 4.6:none`; possibly none at all. The range is that of the
   /// numbers; `none` takes a bit's meaning away.
   case bits(of: ClosedRange<Int>, meanings: [String])
@@ -42,6 +44,10 @@ public enum SettingForm: Sendable, Equatable {
       ConfExpected(
         english: "one of " + words.joined(separator: ", "), chinese: "以下之一：" + words.joined(separator: "、"))
     case .text: ConfExpected(english: "text", chinese: "文本")
+    case .endpoints:
+      ConfExpected(
+        english: "auto, or endpoints in hexadecimal such as 81/02 or 81+85/02+06:7",
+        chinese: "auto（自动），或十六进制端点号，如 81/02、81+85/02+06:7")
     case .map(let keys, let values):
       ConfExpected(
         english: "pairs such as 1:5 0:4, a number from \(keys.lowerBound) to \(keys.upperBound) and one from "
@@ -87,6 +93,7 @@ public enum SettingForm: Sendable, Equatable {
     case .boolean: ["yes", "no", "true", "false", "on", "off"].contains(text)
     case .word(let words): words.contains(text)
     case .text: true
+    case .endpoints: text == "auto" || PipeLayout(text) != nil
     case .map(let keys, let values):
       DriverSettings.parseMap(text).map { map in
         map.allSatisfy { keys.contains($0.key) && values.contains($0.value) }
@@ -145,7 +152,7 @@ public struct SettingSpec: Sendable, Equatable {
 
 extension SettingSpec {
   /// The settings of the line itself, which every driver of a byte stream has: the agent reads them before it opens the
-  /// channel. `baud` is the driver's standard rate; all but serial lines ignore both.
+  /// channel. `baud` is the driver's standard rate. Serial lines ignore those of USB interfaces, and these the others.
   public static func line(baud: Int) -> [SettingSpec] {
     [
       SettingSpec(
@@ -154,6 +161,22 @@ extension SettingSpec {
       SettingSpec(
         "flow-control", .word(LineSettings.FlowControl.allCases.map(\.rawValue)), standard: "none",
         "How a serial line tells the other side to wait."),
+      SettingSpec("dtr", .boolean, standard: "yes", "Whether a serial line's DTR is on while it is open."),
+      SettingSpec("rts", .boolean, standard: "yes", "Whether a serial line's RTS is on while it is open."),
+      SettingSpec(
+        "usb-endpoints", .endpoints, standard: "auto",
+        "The endpoints of a USB interface: to the PC, a slash, from the PC; split messages as 81+85/02+06:7."),
+      SettingSpec(
+        "usb-kernel-driver", .word(["take", "keep", "leave"]), standard: "take",
+        "A USB interface that a driver of the kernel has is taken and given back, taken and kept, or left to it."
+      ),
+      SettingSpec(
+        "usb-zero-packet", .boolean, standard: "no",
+        "Whether an empty USB packet follows a write that ends with a full one."),
+      SettingSpec(
+        "usb-read-size", .integer(0...65536), standard: "0",
+        "Bytes asked of a USB device at once; 0 is one packet. More only where it ends replies with a short one."
+      ),
     ]
   }
 }
@@ -190,12 +213,18 @@ public struct DriverSettings: Sendable, Equatable {
   /// Bytes.
   public func bytes(_ name: String) -> [UInt8] { Self.parseBytes(text(name)) ?? [] }
 
-  /// What the line itself is told: the settings `baud` and `flow-control` of ``SettingSpec/line(baud:)``. A driver that
-  /// finds the speed out (`auto`) begins with the fastest.
+  /// What the line itself is told: the settings of ``SettingSpec/line(baud:)``, and what is right for most where the
+  /// driver has none. A driver that finds the speed out (`auto`) begins with the fastest.
   public var line: LineSettings {
-    LineSettings(
+    let usb = USBLine(
+      layout: PipeLayout(text("usb-endpoints")), takesFromKernel: text("usb-kernel-driver") != "leave",
+      givesBack: text("usb-kernel-driver") != "keep", endsWithZeroPacket: boolean("usb-zero-packet"),
+      readSize: integer("usb-read-size"))
+    return LineSettings(
       baud: Int(text("baud")) ?? 115_200,
-      flowControl: LineSettings.FlowControl(rawValue: text("flow-control")) ?? .none)
+      flowControl: LineSettings.FlowControl(rawValue: text("flow-control")) ?? .none,
+      raisesDTR: text("dtr").isEmpty || boolean("dtr"), raisesRTS: text("rts").isEmpty || boolean("rts"),
+      usb: usb)
   }
 
   /// Why `text` is not of a form; nil when it is.

@@ -50,7 +50,10 @@ public final class TTYChannel: SerialLine {
     }
     do throws(SystemError) {
       return try TTYChannel(
-        SerialPort.open(path: path, settings: SerialSettings(baud: line.baud, flowControl: flow)),
+        SerialPort.open(
+          path: path,
+          settings: SerialSettings(
+            baud: line.baud, flowControl: flow, raisesDTR: line.raisesDTR, raisesRTS: line.raisesRTS)),
         flow: flow, drainLimit: drainLimit)
     } catch {
       switch error.code {

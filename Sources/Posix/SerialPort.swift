@@ -19,11 +19,15 @@ public struct SerialSettings: Sendable, Equatable {
   public var baud: Int
   /// Who stops the sender.
   public var flowControl: FlowControl
+  /// Whether DTR and RTS are on while the line is open.
+  public var raisesDTR: Bool, raisesRTS: Bool
 
   /// Settings as given; a speed that is none of ``speeds`` is refused at opening.
-  public init(baud: Int, flowControl: FlowControl = .none) {
+  public init(baud: Int, flowControl: FlowControl = .none, raisesDTR: Bool = true, raisesRTS: Bool = true) {
     self.baud = baud
     self.flowControl = flowControl
+    self.raisesDTR = raisesDTR
+    self.raisesRTS = raisesRTS
   }
 }
 
@@ -49,7 +53,7 @@ public enum SerialPort {
     public static let ring = ControlLines(rawValue: Int32(CLINUX_RI))
   }
 
-  /// Opens a serial device for this process alone: raw, non-blocking, DTR and RTS on, stale input discarded.
+  /// Opens a serial device for this process alone: raw, non-blocking, stale input discarded.
   /// - Throws: `EBUSY` when somebody else has it, `ENOTTY` when it is no terminal, `EINVAL` when the device does not
   ///   take the settings, and what `open` says: `ENOENT`, `EACCES`, `ENXIO`, `EIO`.
   public static func open(path: String, settings: SerialSettings) throws(SystemError) -> Descriptor {
@@ -69,7 +73,16 @@ public enum SerialPort {
     }
     try configure(port.raw, settings)
     // USB adapters without these lines, and pseudo-terminals, say ENOTTY or EINVAL.
-    _ = clinux_serial_set_lines(port.raw, Int32(CLINUX_DTR | CLINUX_RTS), 0)
+    var on = 0
+    var off = 0
+    if settings.raisesDTR { on |= CLINUX_DTR } else { off |= CLINUX_DTR }
+    if settings.raisesRTS {
+      on |= CLINUX_RTS
+    } else if settings.flowControl != .hardware {
+      // Else it is the kernel's.
+      off |= CLINUX_RTS
+    }
+    _ = clinux_serial_set_lines(port.raw, Int32(on), Int32(off))
     try discardInput(port.raw)
     return port
   }

@@ -51,6 +51,26 @@ import Testing
   @Test func `line settings come from the profile's words`() {
     let settings = DriverSettings(SettingSpec.line(baud: 115_200), values: ["flow-control": "hardware"])
     #expect(settings.line == LineSettings(baud: 115_200, flowControl: .hardware))
+    let usb = DriverSettings(
+      SettingSpec.line(baud: 9600),
+      values: [
+        "usb-endpoints": "81+85/02+06:7", "usb-kernel-driver": "keep", "usb-zero-packet": "yes",
+        "usb-read-size": "4096", "dtr": "no",
+      ])
+    #expect(
+      usb.line
+        == LineSettings(
+          raisesDTR: false,
+          usb: USBLine(
+            layout: PipeLayout(heads: (0x81, 0x02), bodies: (0x85, 0x06), headLength: 7), givesBack: false,
+            endsWithZeroPacket: true, readSize: 4096)))
+    let left = DriverSettings(SettingSpec.line(baud: 9600), values: ["usb-kernel-driver": "leave"])
+    #expect(left.line == LineSettings(usb: USBLine(takesFromKernel: false)))
+  }
+
+  @Test(arguments: [("auto", true), ("81/02", true), ("81+85/02+06:7", true), ("1", false), ("", false)])
+  func `endpoints are written as a layout or left to the device`(text: String, isRight: Bool) {
+    #expect(SettingForm.endpoints.accepts(text) == isRight)
   }
 
   @Test(arguments: [
