@@ -44,7 +44,8 @@ public final class EvdevChannel: InputEvents {
     do throws(SystemError) {
       let node = try Files.open(path, .reading)
       if try InputDevice.hasKeys(node.raw) {
-        let isStamped = try stampMonotonically(node.raw)
+        // A device that has gone says so at the next call; one that keeps its clock is no worse for it.
+        let isStamped = (try? InputDevice.useMonotonicClock(node.raw)) != nil
         try InputDevice.grab(node.raw)
         // What came before the grab others have heard too: it is thrown away with the question.
         let down = try InputDevice.keysDown(node.raw)
@@ -55,16 +56,6 @@ public final class EvdevChannel: InputEvents {
       throw ChannelError(opening: path, as: "input device", error)
     }
     throw .malformed("\(path) has no keys")
-  }
-
-  private static func stampMonotonically(_ raw: Int32) throws(SystemError) -> Bool {
-    do throws(SystemError) {
-      try InputDevice.useMonotonicClock(raw)
-      return true
-    } catch {
-      guard error.code == ENOTTY || error.code == EINVAL else { throw error }
-      return false
-    }
   }
 
   /// How often the kernel had to throw events away because they were not read in time.

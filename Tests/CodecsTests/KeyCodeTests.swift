@@ -15,7 +15,7 @@ import Testing
       guard words.count >= 3, let code = UInt16(words[2]) else { continue }
       codes[words[1].dropFirst(4)] = code
     }
-    #expect(codes.count > 300)
+    #expect(codes.count > 200)
     for key in KeyCode.all { #expect(codes[key.name[...]] == key.code, "\(key.name)") }
   }
 

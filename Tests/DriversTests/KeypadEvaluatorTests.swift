@@ -12,10 +12,17 @@ private let keys = ["keys": "5:5 4:4 3:3 2:2 1:1 ENTER:next ESC:cancel F1:reques
 private final class FakeKeys: InputEvents {
   let name: String
   private let presses = Inbox<KeyPress>(limit: 10_000, time: RealTime())
-  init(name: String = "USB Keypad") { self.name = name }
+  /// Each time the next press is asked for.
+  let questions: AsyncStream<Void>
+  private let question: AsyncStream<Void>.Continuation
+  init(name: String = "USB Keypad") {
+    self.name = name
+    (questions, question) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
+  }
   func press(_ code: UInt16) { presses.put(KeyPress(code: code, time: .zero)) }
   func unplug(_ error: ChannelError = .gone) { presses.close(error) }
   func next(timeout: Duration?) async throws(ChannelError) -> KeyPress {
+    question.yield()
     switch await presses.take(until: RealTime().now() + (timeout ?? .seconds(3600))) {
     case .element(let press): return press
     case .timedOut: throw .timedOut
@@ -147,12 +154,19 @@ private final class FakeKeys: InputEvents {
     let events = FakeKeys()
     let keypad = try await attach(events)
     for _ in 0..<70 { events.press(6) }
-    events.unplug()
-    var levels = 0
-    // The loss finds no room either; the end of the notices tells it.
-    for await notice in keypad.notices { if case .rating = notice { levels += 1 } }
-    #expect(levels == 70 || levels == 64)
+    // With the 71st question all of them have been taken.
+    var asked = 0
+    for await _ in events.questions {
+      asked += 1
+      if asked == 71 { break }
+    }
+    let details = try await keypad.check(.internal).details
+    #expect(details["keysHeard"] == "70")
+    #expect(details["lostPresses"] == "6")
     await keypad.detach()
+    var kept = 0
+    for await notice in keypad.notices { if case .rating = notice { kept += 1 } }
+    #expect(kept == 64)
   }
 
   @Test func `a keypad has no plate and no lamp`() async throws {
