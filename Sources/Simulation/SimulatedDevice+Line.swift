@@ -62,6 +62,7 @@ extension SimulatedDevice {
     if command == .clear { usb?.faults = USBFaults() }
     if !wasPlugged, line.isPlugged {
       note(SimulationRecord("plug"))
+      insertions += 1
       changed()
     }
     if wasPowered, !line.isPowered {
@@ -74,7 +75,10 @@ extension SimulatedDevice {
       perform(serial?.powerLost() ?? [])
     } else if !wasPowered, line.isPowered {
       note(SimulationRecord("power-on"))
-      if usb != nil { changed() }
+      if usb != nil {
+        insertions += 1
+        changed()
+      }
     }
     if line.writable == 0 || line.answerable == 0 { unplug() }
     if !line.isStalled { flush() }

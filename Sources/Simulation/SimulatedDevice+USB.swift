@@ -88,6 +88,8 @@ extension SimulatedDevice {
   /// Ends the hold of whoever has the device.
   func disconnectUSB() {
     guard let host = usbHost else { return }
+    // What had ended before, ended.
+    tell()
     usbHost = nil
     let bytes = usb?.forget() ?? []
     host.reports.finish()

@@ -44,6 +44,8 @@ public actor SimulatedDevice {
   // The USB side, for a device that has one (SimulatedDevice+USB.swift).
   var usb: SimulatedUSBDevice?
   var usbHost: USBHost?
+  /// How often it was plugged in so far, which counts power that comes back; 1 at first.
+  public internal(set) var insertions = 1
   /// What it says of itself on USB; nil for a device without.
   public nonisolated let usbDescription: USBDescription?
 

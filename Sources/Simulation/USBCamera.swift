@@ -43,10 +43,11 @@ public struct USBCamera: SimulatedUSBFunction {
   /// FID: turns with every frame.
   private var turn: UInt8 = 0
 
-  /// A camera with these sizes, numbered as the model numbers them.
+  /// A camera with these sizes, numbered as the model numbers them. No identity of a real one is known; the one given is kept
+  /// for tests by pid.codes.
   public init(
-    _ sizes: [SimulatedCamera.Size], version: Version = .one, vendor: UInt16 = 0x1B71,
-    product: UInt16 = 0x0056,
+    _ sizes: [SimulatedCamera.Size], version: Version = .one, vendor: UInt16 = 0x1209,
+    product: UInt16 = 0x0003,
     serial: String? = nil
   ) {
     self.sizes = sizes

@@ -19,8 +19,8 @@ public struct USBKeypad: SimulatedUSBFunction {
     0x00, 0x29, 0x65, 0x81, 0x00, 0xC0,
   ]
 
-  /// A keypad.
-  public init(vendor: UInt16 = 0x1A2C, product: UInt16 = 0x0021, serial: String? = nil) {
+  /// A keypad. No identity of a real one is known; the one given is kept for tests by pid.codes.
+  public init(vendor: UInt16 = 0x1209, product: UInt16 = 0x0001, serial: String? = nil) {
     var description = USBDescription(
       vendor: vendor, product: product, manufacturer: "Simulated", name: "Rating keypad",
       interfaces: [

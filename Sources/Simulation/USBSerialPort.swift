@@ -11,8 +11,8 @@ public struct USBSerialPort: SimulatedUSBFunction {
   /// DTR and RTS.
   private var lines: UInt16 = 0
 
-  /// A line; 1A86:55D4 is a USB serial chip of the communication class.
-  public init(vendor: UInt16 = 0x1A86, product: UInt16 = 0x55D4, name: String, serial: String? = nil) {
+  /// A line. No identity of a real one is known; the one given is kept for tests by pid.codes.
+  public init(vendor: UInt16 = 0x1209, product: UInt16 = 0x0002, name: String, serial: String? = nil) {
     // Header 1.10, call management by none, line coding and states, union of interface 0 over 1.
     let functional: [UInt8] =
       [5, 0x24, 0, 0x10, 0x01] + [5, 0x24, 1, 0, 1] + [4, 0x24, 2, 0x02] + [5, 0x24, 6, 0, 1]

@@ -189,8 +189,8 @@ extension SimulationConfiguration.Device {
       let camera = SimulatedCamera(options)
       let identity = try section.optional(USBKeys.identity)
       let function = USBCamera(
-        camera.sizes, version: try section.value(CameraKeys.version), vendor: identity?.first ?? 0x1B71,
-        product: identity?.last ?? 0x0056, serial: try section.optional(USBKeys.serial))
+        camera.sizes, version: try section.value(CameraKeys.version), vendor: identity?.first ?? 0x1209,
+        product: identity?.last ?? 0x0003, serial: try section.optional(USBKeys.serial))
       return SimulatedDevice(name, camera, usb: function, time: time, seed: seed, sink: sink)
     case .printer:
       var options = SimulatedPrinter.Options()

@@ -120,10 +120,13 @@ public actor SimulatedHall {
   ///
   /// - Parameter names: which; all USB devices unless given.
   public func attachToVirtualHost(_ names: [String]? = nil) async throws(SimulatedHallError) {
+    try await attach(names, to: VirtualHostController())
+  }
+
+  func attach(_ names: [String]?, to controller: VirtualHostController) async throws(SimulatedHallError) {
     for (index, device) in devices.enumerated()
     where device.isUSB && names?.contains(device.name) != false && attachments[device.name] == nil {
-      let attachment = VHCIAttachment(
-        device, number: UInt32(clamping: index + 1), controller: VirtualHostController())
+      let attachment = VHCIAttachment(device, number: UInt32(clamping: index + 1), controller: controller)
       attachments[device.name] = attachment
       try await attachment.start()
     }

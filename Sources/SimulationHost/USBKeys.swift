@@ -95,7 +95,7 @@ extension SimulationConfiguration.Device {
       (identity?.first ?? vendor, identity?.last ?? product)
     }
     if model == .keypad {
-      let id = id(0x1A2C, 0x0021)
+      let id = id(0x1209, 0x0001)
       return USBKeypad(vendor: id.vendor, product: id.product, serial: serial)
     }
     guard let form = try section.optional(USBKeys.form) else { return nil }
@@ -119,7 +119,7 @@ extension SimulationConfiguration.Device {
       options.serial = serial
       return USBTicketPrinter(options)
     case .serial:
-      let id = id(0x1A86, 0x55D4)
+      let id = id(0x1209, 0x0002)
       return USBSerialPort(vendor: id.vendor, product: id.product, name: "Desk caller", serial: serial)
     }
   }

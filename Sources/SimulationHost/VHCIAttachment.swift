@@ -9,8 +9,19 @@ struct VirtualHostController: Sendable {
   /// Where its controls are.
   static let directory = "/sys/devices/platform/vhci_hcd.0"
   private let directory: String
+  private let attach: @Sendable (String) throws(SystemError) -> Void
 
-  init(directory: String = Self.directory) { self.directory = directory }
+  /// The controller of this machine.
+  init() {
+    directory = Self.directory
+    attach = { value throws(SystemError) in try Files.setAttribute(Self.directory + "/attach", value) }
+  }
+
+  /// One whose status is in a directory and whose `attach` is this.
+  init(directory: String, attach: @escaping @Sendable (_ value: String) throws(SystemError) -> Void) {
+    self.directory = directory
+    self.attach = attach
+  }
 
   /// The first port of the list that is free: `hs` (low to high speed) and in state 4 (VDEV_ST_NULL).
   func freePort(in status: String) throws(SystemError) -> UInt32 {
@@ -28,10 +39,13 @@ struct VirtualHostController: Sendable {
   func plug(socket raw: Int32, device: UInt32, speed: USBSpeed) throws(SystemError) -> UInt32 {
     var attempts = 0
     while true {
+      guard Files.exists(directory) else {
+        throw SystemError(call: "find \(directory) (is the module vhci-hcd loaded?)", code: 2)
+      }
       let status = try Files.read("\(directory)/status", limit: 65_536)
       let port = try freePort(in: String(decoding: status, as: UTF8.self))
       do throws(SystemError) {
-        try Files.setAttribute("\(directory)/attach", "\(port) \(raw) \(device) \(speed.rawValue)")
+        try attach("\(port) \(raw) \(device) \(speed.rawValue)")
         return port
       } catch {
         attempts += 1
@@ -49,6 +63,8 @@ actor VHCIAttachment: Attachment {
   private let controller: VirtualHostController
   private var running: Task<Void, Never>?
   private var progress = AttachmentProgress()
+  /// Which insertion the kernel was last told of.
+  private var inserted = 0
 
   /// - Parameter number: tells the devices of one controller apart, from 1 on.
   init(_ device: SimulatedDevice, number: UInt32, controller: VirtualHostController) {
@@ -63,9 +79,10 @@ actor VHCIAttachment: Attachment {
   func start() async throws(SimulatedHallError) {
     let changes = await device.changes
     var session: Session?
-    if let connection = try? await device.openUSB() {
+    if await device.isPlugged {
+      inserted = await device.insertions
       do throws(SystemError) {
-        session = Session(connection, try await plug(connection))
+        session = try await plug()
       } catch {
         throw .system(error)
       }
@@ -86,51 +103,43 @@ actor VHCIAttachment: Attachment {
     progress.reach(.max)
   }
 
-  /// A device in the host's hands.
+  /// A device in the kernel's hands.
   private struct Session: Sendable {
     let connection: USBConnection
     let stream: DescriptorStream
-
-    init(_ connection: USBConnection, _ stream: DescriptorStream) {
-      self.connection = connection
-      self.stream = stream
-    }
   }
 
+  /// Each insertion is attached once: a kernel that has let the device go is not given it again before somebody plugs it
+  /// in anew.
   private func run(_ first: Session?) async {
     var session = first
     while !Task.isCancelled {
       if let session { await USBIPSession.serve(session.connection, over: session.stream) }
       session = nil
-      guard !Task.isCancelled else { return }
-      let changes = await device.changes
-      do throws(ChannelError) {
-        let connection = try await device.openUSB()
+      let (changes, insertions) = (await device.changes, await device.insertions)
+      if await device.isPlugged, insertions > inserted, !Task.isCancelled {
+        inserted = insertions
         do throws(SystemError) {
-          session = Session(connection, try await plug(connection))
+          session = try await plug()
         } catch {
           StandardStreams.writeError("simulated \(device.name): \(error)\n")
-          // Closing counts as a change; what is waited for is the next one.
-          let changes = await device.changes
-          progress.reach(changes)
-          await device.waitForChange(after: changes)
-          continue
         }
         progress.reach(changes)
-      } catch {
+      } else {
         progress.reach(changes)
         await device.waitForChange(after: changes)
       }
     }
   }
 
-  /// Hands one end of a pair of sockets to the kernel and keeps the other.
-  private func plug(_ connection: USBConnection) async throws(SystemError) -> DescriptorStream {
+  /// Hands one end of a pair of sockets to the kernel and keeps the other; nil when somebody else has the device.
+  private func plug() async throws(SystemError) -> Session? {
+    guard let connection = try? await device.openUSB() else { return nil }
     do throws(SystemError) {
       let pair = try UnixSocket.pair()
       let speed = device.usbDescription?.speed ?? .full
       _ = try controller.plug(socket: pair.second.raw, device: 1 << 16 | number, speed: speed)
-      return DescriptorStream(pair.first)
+      return Session(connection: connection, stream: DescriptorStream(pair.first))
     } catch {
       await connection.close()
       throw error
