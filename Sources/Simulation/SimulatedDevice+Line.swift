@@ -113,7 +113,7 @@ extension SimulatedDevice {
   }
 
   /// What arrives when both ends have not the same speed: something of about the right length.
-  private func misheard(_ bytes: [UInt8], byDevice: Bool = false) -> [UInt8] {
+  func misheard(_ bytes: [UInt8], byDevice: Bool = false) -> [UInt8] {
     guard let device = serial?.baud, let host = hostBaud, device != host else { return bytes }
     let (sender, hearer) = byDevice ? (host, device) : (device, host)
     return line.noise(max(1, bytes.count * hearer / sender))

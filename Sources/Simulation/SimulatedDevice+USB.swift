@@ -53,6 +53,7 @@ extension SimulatedDevice {
     let (reports, continuation) = AsyncStream.makeStream(of: USBReport.self)
     lastEnd += 1
     usbHost = USBHost(number: lastEnd, reports: continuation)
+    hostBaud = nil
     note(SimulationRecord("attach"))
     give(usb?.attach() ?? [])
     return USBConnection(device: self, number: lastEnd, reports: reports)
@@ -66,6 +67,7 @@ extension SimulatedDevice {
     let consequences = usb?.submit(transfer, &model)
     serial = model
     if usb?.takeWasConfigured() == true { note(SimulationRecord("configured")) }
+    if let baud = consequences?.baud { setBaud(baud) }
     give(consequences?.bytes ?? [])
     perform(consequences?.actions ?? [])
     pumpUSB()
@@ -130,7 +132,7 @@ extension SimulatedDevice {
       }
       let bytes = usb?.takeOutput() ?? []
       if let writable = line.writable { line.writable = writable - packet.count }
-      if !bytes.isEmpty { perform(serial?.receive(bytes) ?? []) }
+      if !bytes.isEmpty { perform(serial?.receive(misheard(bytes, byDevice: true)) ?? []) }
       if line.writable == 0 { unplug() }
     }
     tell()

@@ -52,6 +52,16 @@ public struct USBCompletion: Sendable, Equatable {
   }
 }
 
+/// What follows from a transfer for the owner of the device.
+struct USBConsequences: Sendable {
+  /// For the model.
+  var bytes: [UInt8] = []
+  /// What the model did.
+  var actions: [SimulatedAction] = []
+  /// The host's speed on a serial line from now on.
+  var baud: Int?
+}
+
 /// A USB device as its host controller sees it: descriptors, the standard requests, and endpoints as queues. Transfers to the
 /// host wait until there are packets, those from the host until the model has room: on the wire these are NAKs.
 ///
@@ -132,22 +142,22 @@ struct SimulatedUSBDevice: Sendable {
 
   // MARK: The host's side
 
-  /// Takes a transfer. Returns bytes that the model gets because of it at once, and what it did.
+  /// Takes a transfer. Returns what follows from it at once.
   mutating func submit(
     _ transfer: USBTransfer, _ model: inout any SimulatedSerialDevice
-  ) -> (bytes: [UInt8], actions: [SimulatedAction]) {
+  ) -> USBConsequences {
     if transfer.isControl { return control(transfer, &model) }
     guard configuration != 0, description.endpoint(transfer.endpoint) != nil else {
       done.append(USBCompletion(id: transfer.id, .noAnswer))
-      return ([], [])
+      return USBConsequences()
     }
     guard !halted.contains(transfer.endpoint) else {
       done.append(USBCompletion(id: transfer.id, .stalled))
-      return ([], [])
+      return USBConsequences()
     }
     guard pendingCount < Self.mostPending, pendingBytes + transfer.data.count <= Self.mostPendingBytes else {
       done.append(USBCompletion(id: transfer.id, .failed))
-      return ([], [])
+      return USBConsequences()
     }
     if transfer.isIn {
       pendingIn[transfer.endpoint, default: []].append(Pending(transfer: transfer))
@@ -155,7 +165,7 @@ struct SimulatedUSBDevice: Sendable {
     } else {
       pendingOut.append(Pending(transfer: transfer))
     }
-    return ([], [])
+    return USBConsequences()
   }
 
   /// Takes a transfer back; false when it was done already.
@@ -307,17 +317,17 @@ struct SimulatedUSBDevice: Sendable {
 
   private mutating func control(
     _ transfer: USBTransfer, _ model: inout any SimulatedSerialDevice
-  ) -> (bytes: [UInt8], actions: [SimulatedAction]) {
+  ) -> USBConsequences {
     guard let setup = USBSetup(transfer.setup), setup.length == 0 || setup.isIn == transfer.isIn else {
       done.append(USBCompletion(id: transfer.id, .stalled))
-      return ([], [])
+      return USBConsequences()
     }
     var answer: USBAnswer
     if setup.isStandard {
       if setup.request == 6, setup.value >> 8 == 2, setup.type == 0x80, faults.silence != .answered {
         if faults.silence == .nak {
           if pendingCount < Self.mostPending { unanswered.append(transfer.id) }
-          return ([], [])
+          return USBConsequences()
         }
         answer = .refused
       } else {
@@ -330,7 +340,7 @@ struct SimulatedUSBDevice: Sendable {
     }
     guard let data = answer.data else {
       done.append(USBCompletion(id: transfer.id, .stalled))
-      return ([], [])
+      return USBConsequences()
     }
     if setup.isIn {
       let sent = Array(data.prefix(min(Int(setup.length), transfer.length)))
@@ -342,7 +352,7 @@ struct SimulatedUSBDevice: Sendable {
     }
     for input in answer.inputs where configuration != 0 { queue(input) }
     fetch()
-    return (answer.bytes, answer.actions)
+    return USBConsequences(bytes: answer.bytes, actions: answer.actions, baud: answer.baud)
   }
 
   /// Requests that USB itself defines (USB 2.0, 9.4).

@@ -52,6 +52,8 @@ public struct USBAnswer: Sendable, Equatable {
   public var bytes: [UInt8] = []
   /// What the model did because of it.
   public var actions: [SimulatedAction] = []
+  /// The speed in bits per second that the host has set for a serial line behind it.
+  public var baud: Int?
   /// What endpoints send because of it.
   public var inputs: [USBInput] = []
 

@@ -1,4 +1,6 @@
-/// A low-speed keyboard of the boot interface (HID 1.11: class 3, subclass 1, protocol 1).
+import Channels
+
+/// A low-speed HID device with reports of at most eight bytes and no endpoint for output (HID 1.11).
 public struct USBKeypad: SimulatedUSBFunction {
   /// What the device says of itself.
   public let description: USBDescription
@@ -6,26 +8,20 @@ public struct USBKeypad: SimulatedUSBFunction {
   private var usesReportProtocol = true
   private var idle: UInt8 = 0
   private var last = [UInt8](repeating: 0, count: 8)
-  private var lights: UInt8 = 0
+  private var output: [UInt8] = [0]
 
-  /// The boot keyboard's report descriptor (HID 1.11, appendix B.1).
-  private static let reports: [UInt8] = [
-    0x05, 0x01, 0x09, 0x06, 0xA1, 0x01, 0x05, 0x07, 0x19, 0xE0, 0x29, 0xE7, 0x15, 0x00, 0x25, 0x01, 0x75,
-    0x01, 0x95,
-    0x08, 0x81, 0x02, 0x95, 0x01, 0x75, 0x08, 0x81, 0x01, 0x95, 0x05, 0x75, 0x01, 0x05, 0x08, 0x19, 0x01,
-    0x29, 0x05,
-    0x91, 0x02, 0x95, 0x01, 0x75, 0x03, 0x91, 0x01, 0x95, 0x06, 0x75, 0x08, 0x15, 0x00, 0x25, 0x65, 0x05,
-    0x07, 0x19,
-    0x00, 0x29, 0x65, 0x81, 0x00, 0xC0,
-  ]
-
-  /// A keypad. No identity of a real one is known; the one given is kept for tests by pid.codes.
-  public init(vendor: UInt16 = 0x1209, product: UInt16 = 0x0001, serial: String? = nil) {
+  /// A keypad: a boot keyboard where keys are what it sends, else a HID device with reports of its own. No identity of a real
+  /// one is known; those given are kept for tests by pid.codes.
+  public init(
+    _ model: any SimulatedHIDDevice, identity: (vendor: UInt16, product: UInt16)? = nil, serial: String? = nil
+  ) {
+    let isKeyboard = model.channelKind == .inputEvents
     var description = USBDescription(
-      vendor: vendor, product: product, manufacturer: "Simulated", name: "Rating keypad",
+      vendor: identity?.vendor ?? 0x1209, product: identity?.product ?? (isKeyboard ? 0x0001 : 0x0004),
+      manufacturer: "Simulated", name: "Rating keypad",
       interfaces: [
         .hid(
-          codes: [3, 1, 1], reports: Self.reports,
+          codes: isKeyboard ? [3, 1, 1] : [3, 0, 0], reports: model.reportDescriptor,
           endpoints: [USBEndpoint(0x81, .interrupt, packet: 8, interval: 10)])
       ])
     description.speed = .low
@@ -41,16 +37,16 @@ public struct USBKeypad: SimulatedUSBFunction {
     case (0xA1, 0x01):
       switch setup.value >> 8 {
       case 1: return USBAnswer(last)
-      case 2: return USBAnswer([lights])
+      case 2: return USBAnswer(output)
       default: return .refused
       }
     case (0xA1, 0x02): return USBAnswer([idle])
     case (0xA1, 0x03): return USBAnswer([usesReportProtocol ? 1 : 0])
     case (0x21, 0x09):
-      guard setup.value >> 8 == 2, let byte = data.first else { return .refused }
-      lights = byte
+      guard setup.value >> 8 == 2, !data.isEmpty else { return .refused }
+      output = data
       var answer = USBAnswer.accepted
-      answer.bytes = [byte]
+      answer.bytes = data
       return answer
     case (0x21, 0x0A):
       idle = UInt8(setup.value >> 8)

@@ -41,7 +41,9 @@ public struct USBSerialPort: SimulatedUSBFunction {
     case (0x21, 0x20):
       guard data.count == 7 else { return .refused }
       coding = data
-      return .accepted
+      var answer = USBAnswer.accepted
+      answer.baud = data[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
+      return answer
     case (0xA1, 0x21): return USBAnswer(coding)
     case (0x21, 0x22):
       let wasOpen = isOpen

@@ -74,7 +74,7 @@ enum ReportKeypadKeys {
     "keys", EvaluatorKeys.pairs.list(count: 1...5),
     default: [[5, 0x11], [4, 0x12], [3, 0x13], [2, 0x14], [1, 0x15]])
   static let releases = ConfKey("tells-releases", .boolean, default: true)
-  static let all: [any ConfKeyDeclaration] = [keys, releases]
+  static let all: [any ConfKeyDeclaration] = [keys, releases] + USBKeys.always
 }
 
 enum PrinterKeys {
@@ -170,15 +170,18 @@ extension SimulationConfiguration.Device {
       for pair in try section.value(KeypadKeys.keys) { options.keys[pair[0]] = UInt8(exactly: pair[1]) }
       options.holdTime = speed == .instant ? .zero : .milliseconds(80)
       options.firstPress = first("press-number")
+      let keypad = SimulatedKeypad(options)
       return SimulatedDevice(
-        name, SimulatedKeypad(options), usb: try usbFunction(), time: time, seed: seed, sink: sink)
+        name, keypad, usb: try usbKeypad(keypad), time: time, seed: seed, sink: sink)
     case .reportKeypad:
       var options = SimulatedReportKeypad.Options()
       options.keys = [:]
       for pair in try section.value(ReportKeypadKeys.keys) { options.keys[pair[0]] = UInt8(exactly: pair[1]) }
       options.tellsReleases = try section.value(ReportKeypadKeys.releases)
       options.firstPress = first("press-number")
-      return SimulatedDevice(name, SimulatedReportKeypad(options), time: time, seed: seed, sink: sink)
+      let keypad = SimulatedReportKeypad(options)
+      return SimulatedDevice(
+        name, keypad, usb: try usbKeypad(keypad), time: time, seed: seed, sink: sink)
     case .documentCamera:
       var images: [[UInt8]] = []
       for entry in section.entries where entry.key == CameraKeys.pages.name {

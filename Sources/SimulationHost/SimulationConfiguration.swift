@@ -117,7 +117,7 @@ public struct SimulationConfiguration: Sendable {
   }
 
   /// One device in each form of USB device: `reader` and its four brothers, `dispenser`, `keypad`,
-  /// `evaluator`, `camera`.
+  /// `evaluator`, `camera`, `keypad-reports`.
   public static let usb: SimulationConfiguration = {
     let text = """
       [device reader]
@@ -146,6 +146,8 @@ public struct SimulationConfiguration: Sendable {
       usb = serial
       [device camera]
       model = document-camera
+      [device keypad-reports]
+      model = report-keypad
       """
     // A test holds that this text is right.
     let read = try? SimulationConfiguration.read(Array(text.utf8), file: "usb")

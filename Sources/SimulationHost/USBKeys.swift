@@ -65,7 +65,7 @@ extension SimulationConfiguration.Model {
   /// The forms in which this model can be a USB device.
   var usbForms: [USBKeys.Form] {
     switch self {
-    case .idCardReader: [.singlePair, .splitPipe, .second, .hid, .hidWrapped]
+    case .idCardReader: [.singlePair, .splitPipe, .second, .hid, .hidWrapped, .serial]
     case .ticketDispenser: [.printer]
     case .evaluator: [.serial]
     case .esclScanner, .printer, .keypad, .reportKeypad, .documentCamera: []
@@ -87,16 +87,20 @@ extension SimulationConfiguration.Model {
 }
 
 extension SimulationConfiguration.Device {
+  /// How a keypad is a USB device.
+  func usbKeypad(_ model: any SimulatedHIDDevice) throws(ConfError) -> USBKeypad {
+    let identity = try section.optional(USBKeys.identity)
+    return USBKeypad(
+      model, identity: identity.map { (vendor: $0[0], product: $0[1]) },
+      serial: try section.optional(USBKeys.serial))
+  }
+
   /// How the device is a USB device; nil when it is none.
   func usbFunction() throws(ConfError) -> (any SimulatedUSBFunction)? {
     let serial = try section.optional(USBKeys.serial)
     let identity = try section.optional(USBKeys.identity)
     func id(_ vendor: UInt16, _ product: UInt16) -> (vendor: UInt16, product: UInt16) {
       (identity?.first ?? vendor, identity?.last ?? product)
-    }
-    if model == .keypad {
-      let id = id(0x1209, 0x0001)
-      return USBKeypad(vendor: id.vendor, product: id.product, serial: serial)
     }
     guard let form = try section.optional(USBKeys.form) else { return nil }
     switch form {
@@ -120,7 +124,9 @@ extension SimulationConfiguration.Device {
       return USBTicketPrinter(options)
     case .serial:
       let id = id(0x1209, 0x0002)
-      return USBSerialPort(vendor: id.vendor, product: id.product, name: "Desk caller", serial: serial)
+      return USBSerialPort(
+        vendor: id.vendor, product: id.product, name: model == .evaluator ? "Desk caller" : "Serial line",
+        serial: serial)
     }
   }
 }

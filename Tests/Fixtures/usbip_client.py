@@ -508,6 +508,18 @@ def keypad(server, control, name):
         expect(control.state(name)["lights"] == "2", "the lights")
 
 
+def keypad_reports(server, control, name):
+    with server.import_device(name) as device:
+        interfaces, _ = check_descriptors(device)
+        expect([i["codes"] for i in interfaces] == [(3, 0, 0)], "HID without boot protocol")
+        first = device.submit(0x81, length=8)
+        control.do(name, "press 5")
+        expect(device.wait(first)[2] == bytes([0x52, 0x11, 0, 0, 0, 0, 0, 0]), "the key goes down")
+        expect(device.read(0x81, 8) == bytes([0x52, 0, 0, 0, 0, 0, 0, 0]), "and up")
+        device.set(0x21, 9, 0x0200, 0, bytes([0x41, 0, 0, 0, 0, 0, 0, 0]))
+        expect(control.state(name)["lit"] == "yes", "it lights up when asked for a rating")
+
+
 def evaluator(server, control, name):
     with server.import_device(name) as device:
         interfaces, _ = check_descriptors(device)
@@ -766,7 +778,7 @@ def refusals(server, control, name):
 CHECKS = {
     "reader": reader, "reader-split": reader_split, "reader-5020": reader, "reader-hid": reader_hid,
     "reader-hid-wrapped": reader_hid_wrapped, "dispenser": dispenser, "keypad": keypad, "evaluator": evaluator,
-    "camera": camera,
+    "camera": camera, "keypad-reports": keypad_reports,
 }
 
 

@@ -33,7 +33,8 @@ private struct ExportedHall {
   @Test(arguments: [
     "reader", "reader-split", "reader-5020", "reader-hid", "reader-hid-wrapped", "dispenser", "keypad",
     "evaluator",
-    "camera", "unlink", "faults", "refusals",
+    "camera", "keypad-reports",
+    "unlink", "faults", "refusals",
   ])
   func `a client of its own finds every descriptor right and each device at its work`(check: String)
     async throws

@@ -31,7 +31,7 @@ private struct Host {
 
   /// The next report, which must be the end of this transfer.
   mutating func end(of id: UInt32) async throws -> USBCompletion {
-    guard case .completed(let end)? = await reports.next(isolation: #isolation) else { throw ChannelError.gone }
+    guard case .completed(let end)? = await next() else { throw ChannelError.gone }
     #expect(end.id == id)
     return end
   }
@@ -97,7 +97,8 @@ private let statusReply = hex("AA AA AA 96 69 00 04 00 00 90 94")
   }
 
   @Test func `a keypad is a low-speed boot keyboard with eight bytes on its control endpoint`() async throws {
-    let keypad = SimulatedDevice("keypad", SimulatedKeypad(), usb: USBKeypad(), time: TestClock())
+    let keypad = SimulatedDevice(
+      "keypad", SimulatedKeypad(), usb: USBKeypad(SimulatedKeypad()), time: TestClock())
     var host = try await Host(keypad, configured: false)
     #expect(keypad.usbDescription?.speed == .low)
     #expect(try await host.control("80 06 00 01 00 00 08 00").data == hex("12 01 10 01 00 00 00 08"))
@@ -349,7 +350,8 @@ private let statusReply = hex("AA AA AA 96 69 00 04 00 00 90 94")
   }
 
   @Test func `a keypad types a key down and up for each press`() async throws {
-    let device = SimulatedDevice("keypad", SimulatedKeypad(), usb: USBKeypad(), time: TestClock())
+    let device = SimulatedDevice(
+      "keypad", SimulatedKeypad(), usb: USBKeypad(SimulatedKeypad()), time: TestClock())
     var host = try await Host(device)
     let first = await host.submit(0x81, length: 8)
     try await device.apply("press 5")
@@ -362,6 +364,31 @@ private let statusReply = hex("AA AA AA 96 69 00 04 00 00 90 94")
     #expect(try await host.receive(0x81, length: 8).data == hex("00 00 04 05 00 00 00 00"))
     #expect(try await host.receive(0x81, length: 8).data == hex("00 00 00 00 00 00 00 00"))
     #expect(await device.records.compactMap { $0.record["press-number"] } == ["1"])
+  }
+
+  @Test func `a line with a speed of its own mishears a host that sets another`() async throws {
+    var options = SimulatedIDCardReader.Options()
+    options.baud = 9600
+    let device = SimulatedDevice(
+      "reader", SimulatedIDCardReader(options), usb: USBSerialPort(name: "Serial line"), time: TestClock())
+    var host = try await Host(device)
+    #expect(try await host.control("21 22 01 00 00 00 00 00").status == .ok)
+    // 115200 8N1, then 9600 8N1.
+    for (coding, isHeard) in [("00 C2 01 00 00 00 08", false), ("80 25 00 00 00 00 08", true)] {
+      #expect(try await host.control("21 20 00 00 00 00 07 00", data: hex(coding)).status == .ok)
+      #expect(try await host.control("A1 21 00 00 00 00 07 00").data == hex(coding))
+      let waiting = await host.submit(0x81, length: 64)
+      let sent = await host.submit(0x03, status)
+      var answer: [UInt8] = []
+      while let report = await host.next() {
+        guard case .completed(let end) = report else { continue }
+        if end.id == waiting { answer = end.data }
+        if end.id == sent { break }
+      }
+      if !isHeard, answer.isEmpty { #expect(await host.takesBack(waiting)) }
+      if isHeard, answer.isEmpty { answer = try await host.end(of: waiting).data }
+      #expect((answer == statusReply) == isHeard)
+    }
   }
 
   @Test func `a serial line throws away what comes while nobody has it open`() async throws {
