@@ -168,6 +168,8 @@ struct AgentAPI: Sendable {
       return json(try await agent.devices.session(call.role).current.json(call.caller.language))
     case .changeDevice: return try await changeDevice(call)
     case .explainDevice: return try await explain(call)
+    case .listPlugged: return json(["devices": .array(await agent.devices.plugged().map(\.json))])
+    case .forgetUnit: return try await forgetUnit(call)
     case .checkHealth: return try await checkHealth(call)
     case .openVisit, .listVisits, .showVisit, .changeVisit, .closeVisit: return try await visit(call)
     case .issueTicket, .showCall, .readCard, .scan, .askRating, .print: return try await command(call)
@@ -223,6 +225,13 @@ struct AgentAPI: Sendable {
     try audit(call, "device \(call.role) \(locked ? "locked" : "unlocked")")
     await session.setLocked(locked)
     return json(await session.current.json(call.caller.language))
+  }
+
+  private func forgetUnit(_ call: Call) async throws(Problem) -> ServerResponse {
+    let view = try await agent.devices.session(call.role).current
+    try audit(call, "device \(call.role): its unit is forgotten")
+    await agent.devices.forget(view.slot)
+    return json(try await agent.devices.session(call.role).current.json(call.caller.language))
   }
 
   private func explain(_ call: Call) async throws(Problem) -> ServerResponse {

@@ -173,6 +173,14 @@ actor DeviceTable {
     await sessions[slot.role]?.lookAgain()
   }
 
+  /// Every USB device that is plugged in, whether or not a slot uses it.
+  func plugged() async -> [PluggedDevice] {
+    let everything = ChannelAddress.usb(.any)
+    let candidates = await surroundings.bus(for: everything)?.candidates(at: everything) ?? []
+    let register = surroundings.register
+    return PluggedDevice.list(candidates, profiles: surroundings.profiles) { register.roles(of: $0) }
+  }
+
   /// What was thought of every way to open what is at a slot's address, the one that is or would be taken first.
   func explain(_ slot: Slot) async -> SlotExplanation {
     await SlotExplanation.make(slot, surroundings)

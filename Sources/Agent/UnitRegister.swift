@@ -108,6 +108,13 @@ final class UnitRegister: Sendable {
     }
   }
 
+  /// The slots that have a part of a unit open.
+  func roles(of unit: DeviceUnit) -> [String] {
+    state.withLock { state in
+      Set(state.claims.filter { $0.key.hasPrefix(unit.place + "#") }.values).sorted()
+    }
+  }
+
   /// The other slot of the same kind that a unit is meant for. A slot that names a place or a number is not asked for its
   /// memory: the place decides.
   private static func owner(

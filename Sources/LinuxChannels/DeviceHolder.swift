@@ -26,7 +26,13 @@ enum DeviceHolder {
     return "\(path) (mode \(String(owner.mode, radix: 8)), user \(user), group \(owner.groupID))"
   }
 
-  private static func processes(holding node: String) -> [Int32] {
+  /// The programs that run, with their names.
+  static func programs() -> [(process: Int32, name: String)] {
+    ((try? Files.list("/proc")) ?? []).compactMap { Int32($0) }.map { ($0, name(of: $0)) }
+  }
+
+  /// Processes that have a node open, as far as `/proc` shows them to this account; this one left out.
+  static func processes(holding node: String) -> [Int32] {
     let entries = (try? Files.list("/proc")) ?? []
     return entries.compactMap { Int32($0) }.filter { process in
       // Other accounts' processes cannot be looked into; neither can one that has just ended.
@@ -35,7 +41,8 @@ enum DeviceHolder {
     }
   }
 
-  private static func name(of process: Int32) -> String {
+  /// What a process is called.
+  static func name(of process: Int32) -> String {
     guard let bytes = try? Files.read("/proc/\(process)/comm", limit: 64) else { return "unknown" }
     return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
   }

@@ -7,7 +7,7 @@ internal import Synchronization
 /// devices and CUPS queues.
 public final class LinuxBus: Bus {
   private let scanning: ScanImageFeed.Configuration
-  private let watch = DeviceWatch()
+  let watch = DeviceWatch()
   /// What stood at a path when it was last to be opened, so that a change between a failed opening and the wait for one
   /// is not missed.
   private let seen = Mutex<[String: NodeState]>([:])

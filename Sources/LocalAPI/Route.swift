@@ -1,7 +1,7 @@
 /// Every route of the agent API v1. The server switches over these cases, so that a route without a handler does not
 /// compile, and the OpenAPI document is printed from ``specification``.
 public enum Route: String, Sendable, CaseIterable {
-  case status, listDevices, showDevice, changeDevice, explainDevice, checkHealth
+  case status, listDevices, showDevice, changeDevice, explainDevice, forgetUnit, listPlugged, checkHealth
   case openVisit, listVisits, showVisit, changeVisit, closeVisit
   case issueTicket, showCall, readCard, scan, askRating, print
   case listMaterials, showMaterial, changeMaterial, submitMaterial, readPage, withdrawPage
@@ -104,6 +104,18 @@ public enum Route: String, Sendable, CaseIterable {
         method: "GET", path: "/v1/devices/{role}/explanation", role: .counter,
         summary: "Every profile considered for this device and the first predicate that failed.",
         answer: .object(Shapes.explanation))
+    case .forgetUnit:
+      .init(
+        method: "DELETE", path: "/v1/devices/{role}/unit", role: .technician,
+        summary: "Forget which unit served the role, so that whatever fits may take its place.",
+        answer: .object(Shapes.device))
+    case .listPlugged:
+      .init(
+        method: "GET", path: "/v1/usb-devices", role: .counter,
+        summary: "Every USB device that is plugged in, who uses it, and which profiles would fit.",
+        answer: .object([
+          .required("devices", .array(.object(Shapes.plugged), max: 256), "By port.")
+        ]))
     case .checkHealth:
       .init(
         method: "POST", path: "/v1/devices/{role}/health-checks", role: .counter,

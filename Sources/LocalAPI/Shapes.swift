@@ -77,21 +77,65 @@ public enum Shapes {
     .required("warnings", .array(fault, max: 64), "What somebody should see to."),
   ]
 
+  private static let considered = Shape.array(
+    .object([
+      .required("profile", .text(max: 64), "Profile."),
+      .required("matches", .boolean, "All its predicates hold."),
+      .required(
+        "sentence", .text(max: 1000), "The first predicate that failed and what would make it match."),
+    ]), max: 1000)
+
   static let explanation: [Shape.Field] = [
     .required("role", .identifier, "The device."),
     .required("port", .text(max: 256), "Where it is."),
-    .required("facts", .table(.text(max: 400)), "What is known of it."),
-    .optional("chosen", .text(max: 64), "The profile in use."),
     .required(
-      "considered",
+      "facts", .table(.text(max: 400)), "What is known of it: of the way that is taken, or comes nearest."),
+    .optional("chosen", .text(max: 64), "The profile in use."),
+    .required("considered", considered, "Every profile of this kind, for that way."),
+    .required(
+      "candidates",
       .array(
         .object([
-          .required("profile", .text(max: 64), "Profile."),
-          .required("matches", .boolean, "All its predicates hold."),
+          .required("address", .text(max: 256), "What would be opened."),
+          .optional("unit", .text(max: 400), "The device it is a part of."),
+          .required("facts", .table(.text(max: 400)), "What is known of it."),
+          .optional("chosen", .text(max: 64), "The profile by which this one is taken."),
+          .required("considered", considered, "Every profile of this kind."),
           .required(
-            "sentence", .text(max: 1000), "The first predicate that failed and what would make it match."),
-        ]), max: 1000), "Every profile of this kind."),
+            "rivals",
+            .array(
+              .object([
+                .required("name", .text(max: 200), "A program or a driver of the kernel."),
+                .optional("process", .integer(0...Int.max), "Its process."),
+                .required("device", .text(max: 200), "What it has."),
+                .required("sentence", .text(max: 400), "In words."),
+              ]), max: 64), "Who has it, or is known to take such devices."),
+        ]), max: 256), "Every way to open what is there, the one taken first."),
+    .optional("refusal", fault, "Why none is taken."),
     .required("advice", .text(max: 1000), "What to do."),
+  ]
+
+  static let plugged: [Shape.Field] = [
+    .required("port", .text(max: 64), "The USB socket: `port = usb:port:…`."),
+    .required("id", .text(max: 16), "Vendor and product id."),
+    .required("name", .text(max: 400), "What it calls itself."),
+    .optional("serial", .text(max: 200), "Its number: `port = usb:serial:…`."),
+    .required("roles", .array(.text(max: 64), max: 256), "The roles that use it."),
+    .required(
+      "addresses",
+      .array(
+        .object([
+          .required("address", .text(max: 256), "What it can be opened by."),
+          .required("facts", .table(.text(max: 400)), "What is known of it."),
+        ]), max: 256), "Its interfaces and nodes."),
+    .required(
+      "fits",
+      .array(
+        .object([
+          .required("kind", .text(max: 64), "Kind of device."),
+          .required("profile", .text(max: 64), "The profile that fits best."),
+          .required("address", .text(max: 256), "What it would be opened by."),
+        ]), max: 16), "What it could serve as."),
   ]
 
   /// A visit.

@@ -5,8 +5,17 @@ import WireJSON
 
 /// `hallctl devices`, `hallctl device ROLE`
 enum DevicesVerb {
-  static let list = Verb("devices", zh: "列出设备及其状态", en: "list the devices and their states") {
+  static let list = Verb(
+    "devices",
+    options: [
+      Option("all", zh: "本机所有 USB 设备，包括未使用的", en: "every USB device that is plugged in, used or not")
+    ], zh: "列出设备及其状态", en: "list the devices and their states"
+  ) {
     session throws(VerbError) in
+    if session.arguments.has("all") {
+      session.show(try await session.call(.listPlugged)) { plugged($0["devices"]?.array ?? [], session) }
+      return
+    }
     session.show(try await session.call(.listDevices)) { table($0["devices"]?.array ?? [], session) }
   }
 
@@ -28,6 +37,26 @@ enum DevicesVerb {
       }
       return Cells.table(rows) + (device["reason"].map { session.sentences($0) + "\n" } ?? "")
     }
+  }
+
+  private static func plugged(_ devices: [JSONValue], _ session: Session) -> String {
+    let language = session.language
+    let rows = devices.map { device -> [String] in
+      let fits = (device["fits"]?.array ?? []).map { one in
+        let kind = DeviceKind(rawValue: one["kind"]?.string ?? "")?.name(language) ?? ""
+        return "\(kind): \(one["profile"]?.string ?? "")"
+      }
+      let roles = (device["roles"]?.array ?? []).compactMap(\.string)
+      return [
+        device["port"]?.string ?? "", device["id"]?.string ?? "", device["name"]?.string ?? "",
+        device["serial"]?.string ?? "",
+        roles.isEmpty ? language.choose("（未使用）", "(unused)") : roles.joined(separator: ", "),
+        fits.isEmpty ? language.choose("无匹配档案", "no profile fits") : fits.joined(separator: ", "),
+      ]
+    }
+    return session.table(
+      language == .chinese
+        ? ["接口", "编号", "名称", "序列号", "角色", "可作为"] : ["PORT", "ID", "NAME", "SERIAL", "ROLE", "COULD BE"], rows)
   }
 
   static func table(_ devices: [JSONValue], _ session: Session) -> String {
@@ -89,20 +118,40 @@ enum ExplainVerb {
     session.show(try await session.call(.explainDevice, ["role": session.words[0]])) { value in
       let language = session.language
       var text = language.choose("端口：", "port: ") + (value["port"]?.string ?? "") + "\n"
-      for (name, fact) in (value["facts"]?.object ?? [:]).sorted(by: { $0.key < $1.key }) {
-        text += "  \(name) = \(fact.string ?? "")\n"
-      }
       text +=
         language.choose("采用的档案：", "profile in use: ")
-        + (value["chosen"]?.string ?? language.choose("无", "none")) + "\n\n"
-      text += Cells.table(
-        (value["considered"]?.array ?? []).map {
-          [
-            $0["matches"]?.bool == true ? "✓" : "✗", $0["profile"]?.string ?? "",
-            $0["sentence"]?.string ?? "",
-          ]
-        })
+        + (value["chosen"]?.string ?? language.choose("无", "none")) + "\n"
+      for way in value["candidates"]?.array ?? [] { text += "\n" + ExplainVerb.way(way, session) }
+      if let refusal = value["refusal"] { text += "\n" + session.sentences(refusal) + "\n" }
       return text + "\n" + (value["advice"]?.string ?? "") + "\n"
+    }
+  }
+
+  private static func way(_ way: JSONValue, _ session: Session) -> String {
+    var text = way["chosen"] == nil ? "  " : "▸ "
+    text += (way["address"]?.string ?? "") + (way["unit"]?.string.map { "  \($0)" } ?? "") + "\n"
+    for (name, fact) in (way["facts"]?.object ?? [:]).sorted(by: { $0.key < $1.key }) {
+      text += "    \(name) = \(fact.string ?? "")\n"
+    }
+    for rival in way["rivals"]?.array ?? [] { text += "  ! " + (rival["sentence"]?.string ?? "") + "\n" }
+    let rows = (way["considered"]?.array ?? []).map {
+      [
+        $0["matches"]?.bool == true ? "  ✓" : "  ✗", $0["profile"]?.string ?? "",
+        $0["sentence"]?.string ?? "",
+      ]
+    }
+    return text + Cells.table(rows)
+  }
+}
+
+/// `hallctl forget ROLE`
+enum ForgetVerb {
+  static let verb = Verb(
+    "forget", ["ROLE"], zh: "确认更换设备：不再等待原来的那一台",
+    en: "accept another unit in place of the one that served the role"
+  ) { session throws(VerbError) in
+    session.show(try await session.call(.forgetUnit, ["role": session.words[0]])) {
+      DevicesVerb.table([$0], session)
     }
   }
 }

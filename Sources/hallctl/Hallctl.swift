@@ -145,7 +145,8 @@ struct Verb: Sendable {
 
   /// Every verb, in the order of the help.
   static let all: [Verb] = [
-    StatusVerb.verb, DevicesVerb.list, DevicesVerb.show, ExplainVerb.verb, CheckVerb.verb, LockVerb.lock,
+    StatusVerb.verb, DevicesVerb.list, DevicesVerb.show, ExplainVerb.verb, ForgetVerb.verb, CheckVerb.verb,
+    LockVerb.lock,
     LockVerb.unlock, VisitVerb.open, VisitVerb.list, VisitVerb.show, VisitVerb.update, VisitVerb.close,
     CardVerb.read,
     TicketVerb.issue, CallVerb.show, ScanVerb.verb, MaterialVerb.list, MaterialVerb.show, MaterialVerb.submit,
