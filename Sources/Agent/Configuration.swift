@@ -134,8 +134,11 @@ public struct Configuration: Sendable, Equatable {
     ConfType(
       expected: ConfExpected(
         english:
-          "tty:/dev/…, http://127.0.0.1:PORT/PATH, sane:NAME, cups:QUEUE, cups:QUEUE@/SOCKET or simulated:NAME",
-        chinese: "tty:/dev/…、http://127.0.0.1:端口/路径、sane:名称、cups:队列、cups:队列@/套接字 或 simulated:名称"),
+          "usb:any, usb:port:1-1.2, usb:serial:NUMBER, tty:/dev/…, lp:/dev/…, hidraw:/dev/…, evdev:/dev/…, "
+          + "video:/dev/…, http://127.0.0.1:PORT/PATH, sane:NAME, cups:QUEUE, cups:QUEUE@/SOCKET or simulated:NAME",
+        chinese:
+          "usb:any、usb:port:1-1.2、usb:serial:序列号、tty:/dev/…、lp:/dev/…、hidraw:/dev/…、evdev:/dev/…、video:/dev/…、"
+          + "http://127.0.0.1:端口/路径、sane:名称、cups:队列、cups:队列@/套接字 或 simulated:名称"),
       text: { ChannelAddress($0) }), required: true)
   private static let profileKey = ConfKey("profile", .text(longest: 64))
   private static let simulatedKey = ConfKey("simulated", .boolean)
@@ -256,7 +259,7 @@ public struct Configuration: Sendable, Equatable {
       }
       guard let driver = drivers.first(where: { $0.name == profile.driver }) else { continue }
       errors += settingErrors(slot, driver)
-      if !driver.channel.transports.contains(slot.port.transport),
+      if !driver.channel.canBe(at: slot.port),
         let port = slot.entries.first(where: { $0.key == "port" })?.value
       {
         errors.append(
@@ -270,7 +273,7 @@ public struct Configuration: Sendable, Equatable {
     // A slot without a profile takes the one that matches, so its settings may be those of any driver of its kind.
     for slot in slots where slot.profile == nil {
       let candidates = drivers.filter {
-        $0.kind == slot.kind && $0.channel.transports.contains(slot.port.transport)
+        $0.kind == slot.kind && $0.channel.canBe(at: slot.port)
       }
       let known = Set(candidates.flatMap(\.settings).map(\.name))
       for entry in slot.entries where slot.settings[entry.key] != nil && !known.contains(entry.key) {
@@ -325,9 +328,15 @@ extension ChannelKind {
     case .httpExchange: ["http", "simulated"]
     case .pageFeed: ["sane"]
     case .printQueue: ["cups"]
-    case .reports: ["usb", "hidraw", "simulated"]
-    case .inputEvents: ["usb", "evdev", "simulated"]
-    case .frames: ["usb", "video", "simulated"]
+    case .reports: ["hidraw", "simulated"]
+    case .inputEvents: ["evdev", "simulated"]
+    case .frames: ["video", "simulated"]
     }
+  }
+
+  /// Whether a slot's port can give it. A USB device has nodes of any form.
+  func canBe(at port: ChannelAddress) -> Bool {
+    if case .usb = port { return !Set(transports).isDisjoint(with: ["usb", "tty", "hidraw", "evdev", "video"]) }
+    return transports.contains(port.transport)
   }
 }

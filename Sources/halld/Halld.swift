@@ -23,7 +23,7 @@ struct Halld {
   private static func run(_ arguments: [String]) async -> Int32 {
     let verbs: [String: ([String]) async throws(UsageError) -> Int32] = [
       "run": RunVerb.run, "demo": DemoVerb.run, "simulate": SimulateVerb.run,
-      "check-config": CheckConfigVerb.run,
+      "check-config": CheckConfigVerb.run, "devices": DevicesVerb.run, "udev-rules": UdevRulesVerb.run,
     ]
     do throws(UsageError) {
       switch arguments.first {
@@ -57,6 +57,8 @@ enum Help {
         halld demo [--once] [--json] [--timeline 文件]   模拟大厅和收件服务，演示一位群众的一次办理
         halld simulate --pty 目录 [--timeline 文件] [--hall 文件]   只运行模拟设备
         halld check-config 文件             检查配置文件
+        halld devices [--json] [--follow]   列出已连接的 USB 设备及可用的设备档案
+        halld udev-rules [--config 文件]    输出 udev 规则
         halld --version
 
       """,
@@ -66,6 +68,8 @@ enum Help {
         halld demo [--once] [--json] [--timeline FILE]   a simulated hall and intake; one citizen's visit, step by step
         halld simulate --pty DIR [--timeline FILE] [--hall FILE]   the simulated devices alone
         halld check-config FILE             check a configuration file
+        halld devices [--json] [--follow]   USB devices that are plugged in, and the profiles that fit
+        halld udev-rules [--config FILE]    the udev rules
         halld --version
 
       """)
