@@ -132,7 +132,10 @@ extension SimulatedDevice {
       }
       let bytes = usb?.takeOutput() ?? []
       if let writable = line.writable { line.writable = writable - packet.count }
-      if !bytes.isEmpty { perform(serial?.receive(misheard(bytes, byDevice: true)) ?? []) }
+      if !bytes.isEmpty {
+        let heard = misheard(bytes, byDevice: true)
+        perform(serial?.receive(heard) ?? [])
+      }
       if line.writable == 0 { unplug() }
     }
     tell()
