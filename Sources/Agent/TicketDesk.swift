@@ -181,7 +181,11 @@ struct TicketDesk: Sendable {
     let waiting = request.body["waitingAhead"]?.integer.map(Int.init)
     let windows = request.body["windows"]?.string ?? service.windows
     let now = WallTime.now()
-    let day = Self.businessDay(now, starts: facilities.settings.current.dayStarts)
+    let hour = facilities.settings.current.dayStarts
+    let today = Self.businessDay(now, starts: hour)
+    let dayAfterNext = Self.businessDay(
+      WallTime(secondsSince1970: now.secondsSince1970 + 2 * 86_400, utcOffsetSeconds: now.utcOffsetSeconds),
+      starts: hour)
     let classLetter = classOfTicket == "priority" ? "V" : classOfTicket == "appointment" ? "Y" : ""
     return try await facilities.commit { database throws(StoreError) in
       if let row = try database.queryOne("SELECT * FROM ticket WHERE request = ?", [.text(request.id)]),
@@ -191,6 +195,12 @@ struct TicketDesk: Sendable {
         return ticket
       }
       let prefix = classLetter + service.prefix + series
+      // A clock that was set back must not give the numbers that are in people's hands once more. One that was years ahead
+      // must not hold up the days that follow.
+      let latest = try database.queryOne(
+        "SELECT max(businessDay) FROM queueCounter WHERE businessDay > ? AND businessDay <= ?",
+        [.text(today), .text(dayAfterNext)])
+      let day = latest?[0].text ?? today
       try database.run(
         """
         INSERT INTO queueCounter (businessDay, prefix, last) VALUES (?, ?, 1)

@@ -92,18 +92,18 @@ extension OutboxStatus {
 extension EndpointTrouble {
   /// What is wrong with the intake, for people.
   func sentence(_ language: Language) -> String {
-    guard language == .chinese else { return sentence }
+    guard language == .chinese else { return "\(sentence) \(advice)" }
     return switch self {
     case .notListening: "收件服务未运行。请启动收件服务；数据已保存在本机，恢复后自动发送。"
     case .denied: "服务账户无权连接收件服务的套接字。请检查套接字和目录的权限。"
     case .stranger: "收件服务的位置被其他账户的程序占用，未向其发送任何数据。请检查 [intake] user 设置和该程序。"
-    case .timedOut: "收件服务无应答。"
-    case .broken: "与收件服务的连接中断。"
+    case .timedOut: "收件服务无应答。请检查收件服务；数据已保存在本机。"
+    case .broken: "与收件服务的连接中断。请查看收件服务的日志；数据已保存在本机。"
     case .busy: "收件服务忙，稍后自动重试。"
     case .unauthorised: "收件服务拒绝访问。请检查其权限设置。"
     case .notFound: "该地址上应答的不是收件服务。请检查 [intake] target 设置。"
     case .redirect: "收件服务的应答要求跳转，接口不允许跳转。请检查收件服务。"
-    case .serverError: "收件服务内部出错。请查看收件服务的日志。"
+    case .serverError: "收件服务内部出错。请查看收件服务的日志；数据已保存在本机。"
     case .unexpectedAnswer: "收件服务的应答不符合接口约定，不能视为已收件。请查看收件服务的日志。"
     }
   }

@@ -50,4 +50,20 @@ public enum EndpointTrouble: Sendable, Equatable {
     case .unexpectedAnswer: "The intake service gives an answer that means nothing here."
     }
   }
+
+  /// What a person does about it; one English sentence.
+  public var advice: String {
+    switch self {
+    case .notListening: "Start it: everything is kept here, and sent when it is back."
+    case .denied: "Check the permissions of the socket and of its directory."
+    case .stranger: "Nothing was sent to it. Check the setting [intake] user, and that program."
+    case .timedOut: "See to the intake service; everything is kept here."
+    case .broken, .serverError: "Read the intake service's log; everything is kept here."
+    case .busy: "It is tried again by itself."
+    case .unauthorised: "Check the access settings of the intake service."
+    case .notFound: "Check the setting [intake] target."
+    case .redirect: "The intake API has no redirects: check the intake service."
+    case .unexpectedAnswer: "Nothing counts as accepted by it: read the intake service's log."
+    }
+  }
 }

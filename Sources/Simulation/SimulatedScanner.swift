@@ -3,8 +3,8 @@ public import Codecs
 
 /// A page scanner with a feeder and a glass that speaks eSCL (facts/devices.md D3).
 ///
-/// Its pages are finished images: it offers the colours, resolutions and sizes they have and delivers them byte for byte. A
-/// sheet in the feeder is the next image of the kind asked for, over and over.
+/// Its pages are finished images: it offers the colours, resolutions and sizes they have and delivers them byte for byte, save
+/// for a comment where that is asked for. A sheet in the feeder is the next image of the kind asked for, over and over.
 public struct SimulatedScanner: SimulatedHTTPDevice {
   /// What differs between models.
   public struct Options: Sendable {
@@ -26,6 +26,8 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     public var jobTimeout = Duration.seconds(60)
     /// Number of the first page, so that numbers go on after a restart.
     public var firstPage = 1
+    /// Whether each JPEG has its page's number in a comment of its own, so that no two pages are alike, as with paper.
+    public var numbersPages = false
 
     /// A scanner of these images.
     public init(pages: [[UInt8]]) { self.pages = pages }
@@ -71,7 +73,6 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     let bytes: [UInt8]
     let format: PageFormat
     let dpi: Int
-    let digest: String
 
     var mode: ESCLColorMode { format.colour == .colour ? .rgb24 : .grayscale8 }
     /// In 1/300 inch, not smaller than the image.
@@ -121,7 +122,7 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
         continue
       }
       pages.append(
-        Page(number: pages.count + 1, bytes: bytes, format: format, dpi: dpi, digest: fnv1a(bytes)))
+        Page(number: pages.count + 1, bytes: bytes, format: format, dpi: dpi))
     }
     self.pages = pages
   }
@@ -318,6 +319,13 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     return deliver(index, image: image, sheet: sheetsFed)
   }
 
+  /// A JPEG with a comment (ISO/IEC 10918-1, B.2.4.5: FF FE, length, text) right after its beginning; others as they are.
+  private static func numbered(_ image: [UInt8], _ number: Int) -> [UInt8] {
+    guard image.starts(with: [0xFF, 0xD8]) else { return image }
+    let text = Array("page \(number)".utf8)
+    return [0xFF, 0xD8, 0xFF, 0xFE, 0, UInt8(text.count + 2)] + text + image.dropFirst(2)
+  }
+
   private mutating func deliver(_ index: Int, image: Int, sheet: Int) -> SimulatedAnswer {
     let choices = jobs[index].pages
     let page = choices[image % choices.count]
@@ -325,20 +333,21 @@ public struct SimulatedScanner: SimulatedHTTPDevice {
     jobs[index].last = page
     let number = nextPage
     nextPage += 1
+    let bytes = options.numbersPages ? Self.numbered(page.bytes, number) : page.bytes
     let record = SimulationRecord(
       "page",
       [
         SimulationField("page-number", number), SimulationField("job", jobs[index].id),
         SimulationField("page-of-job", jobs[index].delivered), SimulationField("sheet", sheet),
         SimulationField("image", page.number),
-        SimulationField("bytes", page.bytes.count), SimulationField("digest", page.digest),
+        SimulationField("bytes", bytes.count), SimulationField("digest", fnv1a(bytes)),
       ])
     let response = HTTPResponse(
       status: 200,
       headers: [
         "content-type": page.format.mediaType,
         "content-location": "\(uri(jobs[index].id))/NextDocument",
-      ], body: page.bytes)
+      ], body: bytes)
     return SimulatedAnswer(response, after: options.pageTime, actions: [.record(record)])
   }
 

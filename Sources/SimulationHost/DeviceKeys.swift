@@ -49,7 +49,8 @@ enum ScannerKeys {
     "job-timeout", .duration(in: .seconds(1) ... .seconds(3600)), default: .seconds(60))
   static let coverWord = ConfKey<ESCLFeederState>(
     "cover-word", .word(among: [("DoorOpen", .doorOpen), ("HatchOpen", .hatchOpen)]), default: .doorOpen)
-  static let all: [any ConfKeyDeclaration] = [pagesPerMinute, jobTimeout, coverWord]
+  static let numberPages = ConfKey("number-pages", .boolean, default: false)
+  static let all: [any ConfKeyDeclaration] = [pagesPerMinute, jobTimeout, coverWord, numberPages]
 }
 
 enum EvaluatorKeys {
@@ -153,6 +154,7 @@ extension SimulationConfiguration.Device {
       options.jobTimeout = try section.value(ScannerKeys.jobTimeout)
       options.coverWord = try section.value(ScannerKeys.coverWord)
       options.firstPage = first("page-number")
+      options.numbersPages = try section.value(ScannerKeys.numberPages)
       return SimulatedDevice(name, SimulatedScanner(options), time: time, sink: sink)
     case .evaluator:
       var options = SimulatedEvaluator.Options()

@@ -76,10 +76,15 @@ final class Faults: Sendable {
   init(in files: TemporaryDirectory, state: String) async throws {
     self.files = files
     self.state = state
-    try await Programs.run(
-      Self.compiler ?? "cc", "-shared", "-fPIC", "-O1", "-o", files.path("faults.so"),
-      Repository.root + "/Tests/Fixtures/faults.c", "-ldl")
+    try await Self.makeLibrary(files.path("faults.so"))
     try Files.replaceDurable(page, bytes: [UInt8](repeating: 0, count: 4096), mode: 0o600)
+  }
+
+  /// Compiles the library.
+  static func makeLibrary(_ path: String) async throws {
+    try await Programs.run(
+      compiler ?? "cc", "-shared", "-fPIC", "-O1", "-o", path,
+      Repository.root + "/Tests/Fixtures/faults.c", "-ldl")
   }
 
   private var page: String { files.path("faults") }

@@ -1,4 +1,5 @@
 import HallKit
+import LocalAPI
 import Posix
 import TestKit
 import WireJSON
@@ -13,11 +14,17 @@ struct Hall: Sendable {
   let faults: Faults?
   let counter: Counter
 
-  /// - Parameter withFaults: whether the agent is to run with ``Faults``; they do nothing at first.
-  init(withFaults: Bool = false, outbox: String = "") async throws {
+  /// - Parameters:
+  ///   - withFaults: whether the agent is to run with ``Faults``; they do nothing at first.
+  ///   - outbox: lines of its section of the configuration.
+  ///   - intakeUser: the account that the agent expects the intake to run as.
+  ///   - runningIntakeAs: the user, by number, as whom it runs.
+  init(
+    withFaults: Bool = false, outbox: String = "", intakeUser: String = "", runningIntakeAs user: Int? = nil
+  ) async throws {
     files = try TemporaryDirectory()
     intake = PythonIntake(in: files)
-    try await intake.start()
+    try await intake.start(asUser: user)
     // A scanner keeps the job of a client that died until it has had enough: this one loses patience quickly.
     let hall = """
       [hall]
@@ -29,6 +36,7 @@ struct Hall: Sendable {
       [device scanner]
       model = escl-scanner
       job-timeout = 1 s
+      number-pages = yes
       [device evaluator]
       model = evaluator
       [device printer]
@@ -41,8 +49,16 @@ struct Hall: Sendable {
     let sections = try SimulatedDevices.all.map { [devices] in
       try devices.section($0) + ($0 == "evaluator" ? "repeat-window = 50 ms\n" : "")
     }
-    try position.write(outbox: outbox, sections.joined())
+    try position.write(outbox: outbox, intakeUser: intakeUser, sections.joined())
     counter = Counter(position: position, devices: devices)
+  }
+
+  /// What the agent says of its outbox, in one of its languages.
+  func outboxStatus(_ language: Language = .english) async throws -> JSONValue {
+    let client = AgentClient(socket: position.socket, language: language)
+    let answer = try await client.call(.outboxStatus)
+    await client.close()
+    return answer
   }
 
   /// What does not hold of everything that was acknowledged: lost, damaged, done twice, made up. Empty if all is well.

@@ -39,8 +39,10 @@ package final class Position: Sendable {
 
   package var configurationFile: String { files.path("hall.conf") }
 
-  /// Lines of the section `[agent]` besides the places.
-  package func write(agent: String = "", outbox: String = "", _ sections: String...) throws {
+  /// Lines of the sections `[agent]` and `[outbox]` besides the places, and the account that the intake has to run as.
+  package func write(
+    agent: String = "", outbox: String = "", intakeUser: String = "", _ sections: String...
+  ) throws {
     let text = """
       [agent]
       hall = test-hall
@@ -53,7 +55,7 @@ package final class Position: Sendable {
       \(agent)
       [intake]
       target = \(intakeTarget)
-      user = ""
+      user = "\(intakeUser)"
       forward = visit, rating, material.page, material.page.withdrawn, material.completed, ticket, call, print
       [outbox]
       \(outbox)

@@ -22,14 +22,21 @@ package final class PythonIntake: Sendable {
   }
 
   /// Starts it, and waits until it listens. What it has accepted before is still there.
-  package func start() async throws {
-    let program = try RunningProgram(
-      "python3",
-      [
-        Repository.root + "/Tests/Fixtures/intake.py", "--socket", socket, "--store", store,
-        "--end-with-input",
-      ],
-      input: .pipe)
+  /// - Parameter user: whose process it is, by number; for tests that run as root.
+  package func start(asUser user: Int? = nil) async throws {
+    var script = Repository.root + "/Tests/Fixtures/intake.py"
+    var (name, words): (String, [String]) = ("python3", [])
+    if let user {
+      // What another user can reach: not the tree, nor a Python in somebody's home.
+      try Files.setMode(files.path, 0o777)
+      try Files.replaceDurable(
+        files.path("intake.py"), bytes: try Files.read(script, limit: 1 << 20), mode: 0o644)
+      script = files.path("intake.py")
+      name = "setpriv"
+      words = ["--reuid=\(user)", "--regid=\(user)", "--clear-groups", "/usr/bin/python3"]
+    }
+    words += [script, "--socket", socket, "--store", store, "--end-with-input"]
+    let program = try RunningProgram(name, words, input: .pipe)
     try await program.line(containing: "listening")
     self.program.withLock { $0 = program }
   }
