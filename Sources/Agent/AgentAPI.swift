@@ -435,10 +435,15 @@ struct AgentAPI: Sendable {
       try audit(call, "outbox item \(id) exported: \(call.body["reason"]?.string ?? "")")
       var value: [String: JSONValue] = ["item": exported.item.json(call.caller.language)]
       if let event = exported.event { value["event"] = event }
+      if let batch = exported.batch {
+        value["batch"] = .string(Base64.encode(batch))
+        value["sha256"] = .string(SHA256.digest(of: batch).hex)
+      }
       if let digest = Digest(hex: id) {
         let outbox = facilities.outbox
         let bytes = try await quarantine { (_) throws(OutboxError) in try await outbox.readBlob(digest) }
         value["content"] = .string(Base64.encode(bytes))
+        if let mediaType = exported.mediaType { value["mediaType"] = .string(mediaType) }
       }
       return json(.object(value))
     }

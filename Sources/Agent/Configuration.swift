@@ -76,6 +76,14 @@ public struct Configuration: Sendable, Equatable {
   public var quotaBytes = 20 << 30
   /// Most pages that may wait.
   public var quotaPages = 200_000
+  /// Most events that may wait before no more pages are taken.
+  public var quotaEvents = 1_000_000
+  /// How long the oldest event may wait before no more pages are taken.
+  public var quotaAge = Duration.seconds(7 * 86_400)
+  /// Bytes of the file system that pages leave to ratings.
+  public var keptFree = 512 << 20
+  /// How long what was set aside is kept.
+  public var quarantineAge = Duration.seconds(90 * 86_400)
   /// File with the 32-byte sealing key; empty for none.
   public var keyFile = ""
   /// Local hour at which the business day of queue numbers begins.
@@ -123,6 +131,11 @@ public struct Configuration: Sendable, Equatable {
     "forward", ConfType<String>.word(forwardable.sorted()).list(count: 0...forwardable.count))
   private static let quotaKey = ConfKey("quota", .size(in: 1 << 20...1 << 50))
   private static let pagesKey = ConfKey("quota-pages", .integer(in: 10...100_000_000))
+  private static let eventsKey = ConfKey("quota-events", .integer(in: 1000...100_000_000))
+  private static let ageKey = ConfKey("quota-age", .duration(in: .seconds(3600) ... .seconds(366 * 86_400)))
+  private static let keepFreeKey = ConfKey("keep-free", .size(in: 0...1 << 50))
+  private static let quarantineKey = ConfKey(
+    "quarantine-age", .duration(in: .seconds(86_400) ... .seconds(3660 * 86_400)))
   private static let keyFileKey = ConfKey("key-file", .path)
   private static let dayKey = ConfKey("day-starts", .integer(in: 0...23))
   private static let nameKey = ConfKey("name", .text(longest: 60), required: true)
@@ -154,7 +167,7 @@ public struct Configuration: Sendable, Equatable {
         stateKey, profilesKey, stopKey, visitKey,
       ]),
     .init("intake", keys: [targetKey, userKey, forwardKey]),
-    .init("outbox", keys: [quotaKey, pagesKey, keyFileKey]),
+    .init("outbox", keys: [quotaKey, pagesKey, eventsKey, ageKey, keepFreeKey, quarantineKey, keyFileKey]),
     .init("queue", keys: [dayKey]),
     .init("service", argument: .required, keys: [nameKey, prefixKey, windowsKey]),
     .init(
@@ -196,6 +209,10 @@ public struct Configuration: Sendable, Equatable {
     if let section = document.section("outbox") {
       quotaBytes = try section.optional(Self.quotaKey) ?? quotaBytes
       quotaPages = try section.optional(Self.pagesKey) ?? quotaPages
+      quotaEvents = try section.optional(Self.eventsKey) ?? quotaEvents
+      quotaAge = try section.optional(Self.ageKey) ?? quotaAge
+      keptFree = try section.optional(Self.keepFreeKey) ?? keptFree
+      quarantineAge = try section.optional(Self.quarantineKey) ?? quarantineAge
       keyFile = try section.optional(Self.keyFileKey) ?? keyFile
     }
     if let section = document.section("queue") { dayStarts = try section.optional(Self.dayKey) ?? dayStarts }

@@ -63,6 +63,15 @@ struct Facilities: Sendable {
     }
   }
 
+  /// Answers are kept for a day: longer than any caller waits, shorter than the disk cares.
+  func forgetOldRequests() async {
+    _ = try? await database.write { database throws(StoreError) in
+      try database.run(
+        "DELETE FROM request WHERE state IN ('done', 'failed', 'cancelled') AND startedSeconds < ?",
+        [.integer(WallTime.now().secondsSince1970 - 86_400)])
+    }
+  }
+
   /// Reads rows.
   func read<T: Sendable>(_ body: @Sendable (Database) throws(StoreError) -> T) async throws(Problem) -> T {
     do throws(StoreError) {
@@ -87,6 +96,11 @@ struct AuditLog: Sendable {
 
   func note(_ who: Caller, _ what: String) throws(SystemError) {
     try file.append("\(WallTime.now().rfc3339)\tuid=\(who.userID)\t\(who.role.name)\t\(what)")
+  }
+
+  /// What the service did by itself.
+  func noteOwn(_ what: String) throws(SystemError) {
+    try file.append("\(WallTime.now().rfc3339)\tuid=\(ProcessInfo.userID)\tservice\t\(what)")
   }
 }
 

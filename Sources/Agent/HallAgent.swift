@@ -99,10 +99,10 @@ public actor HallAgent {
   private var forwarding: Task<Void, Never>?
   private var keepAlive: Task<Void, Never>?
   private var resuming: Task<Void, Never>?
-  private var reconciling: Task<Void, Never>?
+  private var housekeeping: Task<Void, Never>?
   private var watching: Task<Void, Never>?
   private var stopping = false
-  private var startWarnings: [(chinese: String, english: String)] = []
+  private nonisolated let outboxDesk: OutboxDesk
 
   nonisolated let devices: DeviceTable
   nonisolated let requests: RequestDesk
@@ -131,7 +131,7 @@ public actor HallAgent {
       if error.name == "EWOULDBLOCK" || error.name == "EAGAIN" { throw .alreadyRunning(configuration.state) }
       throw .state("\(error)")
     }
-    let key = try readKey(configuration.keyFile)
+    let key = try OutboxDesk.readKey(configuration.keyFile)
     let database: StateDatabase
     do throws(StoreError) {
       database = try await StateDatabase.open(
@@ -143,10 +143,10 @@ public actor HallAgent {
     let outbox: Outbox
     let report: StartReport
     do throws(OutboxError) {
-      let limits = OutboxLimits(pageBytes: Int64(configuration.quotaBytes), pages: configuration.quotaPages)
       (outbox, report) = try await Outbox.open(
         database: database, directory: configuration.state + "/pages", key: key,
-        identity: OutboxIdentity(hall: configuration.hall, position: configuration.position), limits: limits)
+        identity: OutboxIdentity(hall: configuration.hall, position: configuration.position),
+        limits: OutboxLimits(configuration))
     } catch {
       throw .state("\(error) \(error.advice)")
     }
@@ -161,18 +161,9 @@ public actor HallAgent {
     let register = await UnitTable.register(database, log: parts.log)
     let agent = HallAgent(
       parts, facilities: facilities, forwarder: forwarder, lock: lock, series: series, register: register)
-    await agent.tell(report, sealed: key != nil)
+    agent.outboxDesk.tell(report)
     try await agent.begin()
     return agent
-  }
-
-  private static func readKey(_ path: String) throws(AgentError) -> SealingKey? {
-    guard !path.isEmpty else { return nil }
-    do {
-      return try SealingKey(bytes: try Files.read(path, limit: 4096))
-    } catch {
-      throw .key("\(path): \(error)")
-    }
   }
 
   /// The letter that goes into queue numbers after the database was lost: it is kept beside the database, because what it
@@ -253,6 +244,7 @@ public actor HallAgent {
     self.materials = materials
     self.visits = visits
     requests = RequestDesk(facilities)
+    outboxDesk = OutboxDesk(facilities: facilities)
     tickets = TicketDesk(facilities: facilities, series: series)
     ratings = RatingDesk(facilities)
     prints = PrintDesk(facilities: facilities)
@@ -300,16 +292,7 @@ public actor HallAgent {
         failure.yield()
       }
     }
-    let outbox = facilities.outbox
-    reconciling = Task {
-      do throws(OutboxError) {
-        let found = try await outbox.reconcile()
-        guard found.missingPages > 0 else { return }
-        log(.error, "outbox", "\(found.missingPages) more pages whose files are gone were set aside")
-      } catch {
-        log(.error, "outbox", "the pages could not be looked through: \(error) \(error.advice)")
-      }
-    }
+    housekeeping = outboxDesk.start()
     // The forwarder may have nothing to do, and would not meet it.
     let failures = facilities.database.failures
     watching = Task {
@@ -363,22 +346,6 @@ public actor HallAgent {
       }
     } catch {
       throw .socket("\(configuration.socket): \(error)")
-    }
-  }
-
-  private func tell(_ report: StartReport, sealed: Bool) {
-    for sentence in report.sentences(parts.configuration.language) { parts.log(.warning, "outbox", sentence) }
-    if !sealed {
-      startWarnings.append(
-        (
-          "未设置密钥文件（key-file），待发送的材料以明文保存在本机。",
-          "No key file is configured: what waits for the intake lies unsealed on this machine's disk."
-        ))
-      parts.log(
-        .warning, "outbox",
-        parts.configuration.language.choose(
-          "未设置密钥文件（key-file），待发送的材料以明文保存在本机。",
-          "No key file is configured: what waits for the intake lies unsealed on this machine's disk."))
     }
   }
 
@@ -488,30 +455,21 @@ public actor HallAgent {
   // MARK: Asking
 
   func status(_ language: Language) async -> JSONValue {
+    let outbox = await facilities.outbox.status()
     var value: [String: JSONValue] = [
       "version": .string(parts.version), "state": .string(stopping ? "stopping" : "running"),
       "startedAt": .string(startedAt.rfc3339), "hall": .string(facilities.settings.current.hall),
       "position": .string(facilities.settings.current.position),
       "devices": .array(await devices.views().map { $0.json(language) }),
-      "outbox": await outboxStatus(language),
-      "warnings": .array(await warnings(language)),
+      "outbox": outbox.json(language),
+      "warnings": .array(outbox.warnings.map { $0.json(language) }),
     ]
     if let active = await visits.activeID { value["visit"] = .string(active) }
     return .object(value)
   }
 
-  private func warnings(_ language: Language) async -> [JSONValue] {
-    startWarnings.map { warning in
-      [
-        "code": "outbox.unsealed", "title": .string(language.choose(warning.chinese, warning.english)),
-        "action": "configuration", "actor": "administrator", "retry": false,
-      ]
-    }
-  }
-
   func outboxStatus(_ language: Language) async -> JSONValue {
-    let status = await facilities.outbox.status()
-    return status.json(language)
+    await facilities.outbox.status().json(language)
   }
 
   func metrics() async -> String {
@@ -579,7 +537,7 @@ public actor HallAgent {
     await visits.stop()
     _ = await done(within: .seconds(2)) { await devices.stop() }
     forwarding?.cancel()
-    reconciling?.cancel()
+    housekeeping?.cancel()
     await forwarding?.value
     let left = await facilities.outbox.status()
     await facilities.database.close()
@@ -615,8 +573,7 @@ extension Configuration {
   func differsBeyondReload(from old: Configuration) -> Bool {
     socket != old.socket || socketGroup != old.socketGroup || state != old.state || hall != old.hall
       || position != old.position || intakeTarget != old.intakeTarget || intakeUser != old.intakeUser
-      || quotaBytes != old.quotaBytes || quotaPages != old.quotaPages || keyFile != old.keyFile
-      || simulation != old.simulation
+      || OutboxLimits(self) != OutboxLimits(old) || keyFile != old.keyFile || simulation != old.simulation
   }
 }
 

@@ -34,6 +34,25 @@ enum Metrics {
     family("hall_outbox_pending_bytes", "gauge", "Bytes not yet accepted.", [("", Int(outbox.pendingBytes))])
     family("hall_outbox_quarantined", "gauge", "Items set aside for a person.", [("", outbox.quarantined)])
     family(
+      "hall_outbox_limit_used", "gauge", "How far each limit is used up; of keptFreeBytes what is free.",
+      outbox.quotas.map { ("limit=\"\($0.kind.rawValue)\"", Int($0.used)) })
+    family(
+      "hall_outbox_limit", "gauge", "Each limit.",
+      outbox.quotas.map { ("limit=\"\($0.kind.rawValue)\"", Int($0.limit)) })
+    family(
+      "hall_outbox_limit_state", "gauge",
+      "0 normal, 1 from four fifths of the limit on, 2 no more pages are taken.",
+      outbox.quotas.map {
+        ("limit=\"\($0.kind.rawValue)\"", $0.fill == .full ? 2 : $0.fill == .warning ? 1 : 0)
+      })
+    family(
+      "hall_outbox_quarantine_ends_timestamp_seconds", "gauge",
+      "When the oldest item that was set aside is erased for good.",
+      outbox.quarantineEnds.map { [("", Int($0.secondsSince1970))] } ?? [])
+    family(
+      "hall_outbox_sealed", "gauge", "1 when what waits is sealed under a key.",
+      [("", outbox.isSealed ? 1 : 0)])
+    family(
       "hall_outbox_delivered", "counter", "Items accepted since the state directory was new.",
       outbox.delivered.sorted { $0.key < $1.key }.map { ("type=\"\(escaped($0.key))\"", Int($0.value)) })
     family("hall_event_listeners", "gauge", "Clients of the event stream.", [("", listeners)])

@@ -339,10 +339,6 @@ actor RequestDesk {
   func recover() async throws(Problem) -> [(id: String, verb: Route, role: String?)] {
     let rows = try await facilities.commit { database throws(StoreError) in
       try database.run("DELETE FROM request WHERE state = 'accepted'")
-      // Answers are kept for a day: longer than any caller waits, shorter than the disk cares.
-      try database.run(
-        "DELETE FROM request WHERE state IN ('done', 'failed', 'cancelled') AND startedSeconds < ?",
-        [.integer(WallTime.now().secondsSince1970 - 86_400)])
       return try database.query("SELECT id, verb, role FROM request WHERE state = 'begun'")
     }
     return rows.compactMap { row in

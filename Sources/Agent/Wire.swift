@@ -1,4 +1,5 @@
 import Channels
+import Crypto
 import Devices
 import LocalAPI
 import Outbox
@@ -69,13 +70,21 @@ extension OutboxStatus {
       "pendingBytes": .integer(pendingBytes), "quarantined": .integer(Int64(quarantined)),
       "sealed": .bool(isSealed), "delivered": .object(delivered.mapValues { .integer(Int64($0)) }),
     ]
-    value["fill"] =
-      switch fill {
-      case .normal: "normal"
-      case .warning: "warning"
-      case .full: "full"
-      }
+    value["fill"] = .string(fill.word)
     if let oldest { value["oldest"] = .string(oldest.rfc3339) }
+    if let quarantineEnds { value["quarantineEnds"] = .string(quarantineEnds.rfc3339) }
+    value["limits"] = .object(
+      Dictionary(
+        quotas.map { quota in
+          (
+            quota.kind.rawValue,
+            [
+              "used": .integer(quota.used), "limit": .integer(quota.limit),
+              "fill": .string(quota.fill.word),
+            ]
+          )
+        }
+      ) { first, _ in first })
     switch endpoint {
     case .unknown: value["intake"] = "unknown"
     case .reachable: value["intake"] = "reachable"
@@ -86,6 +95,16 @@ extension OutboxStatus {
     }
     if let failure { value["trouble"] = .string("\(failure.sentence) \(failure.advice)") }
     return .object(value)
+  }
+}
+
+extension OutboxFill {
+  var word: String {
+    switch self {
+    case .normal: "normal"
+    case .warning: "warning"
+    case .full: "full"
+    }
   }
 }
 
@@ -121,12 +140,14 @@ extension QuarantinedItem {
     if let source { value["source"] = .string(source) }
     if let sequence { value["sequence"] = .integer(sequence) }
     if let since { value["since"] = .string(since.rfc3339) }
+    if reason != .eventSetAside, let ends { value["ends"] = .string(ends.rfc3339) }
+    if !blobs.isEmpty { value["pages"] = .array(blobs.map { .string($0.hex) }) }
     return .object(value)
   }
 }
 
 extension QuarantineReason {
-  fileprivate func sentence(_ language: Language) -> String {
+  func sentence(_ language: Language) -> String {
     guard language == .chinese else { return description }
     return switch self {
     case .refused(let status): "收件服务拒收（\(status)）。"
@@ -139,6 +160,7 @@ extension QuarantineReason {
     case .missing: "文件已丢失。"
     case .pageSetAside: "其所含的页已被搁置。"
     case .eventLost: "包含此页的事件已随数据库丢失。"
+    case .eventSetAside: "包含此页的事件已被搁置。"
     }
   }
 
@@ -150,6 +172,7 @@ extension QuarantineReason {
     case .otherKey, .keyMissing: "请恢复当时使用的密钥并重启服务，然后重试。"
     case .pageSetAside: "请先处理该页，然后重试。"
     case .eventLost: "请导出该页，人工移交后删除。"
+    case .eventSetAside: "请处理该事件，此页随之处理。"
     }
   }
 }

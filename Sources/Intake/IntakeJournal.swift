@@ -2,10 +2,11 @@ import Crypto
 import Posix
 import WireJSON
 
-/// One line of the journal: a page that was stored, or the events of one request.
+/// One line of the journal: a page that was stored, the events of one request, or the ids of events that were refused.
 struct JournalEntry: Codable, Sendable {
   var blob: Stored?
   var events: [JSONValue]?
+  var refused: [String]?
 
   struct Stored: Codable, Sendable {
     var digest: String
@@ -37,6 +38,10 @@ struct IntakeJournal: Sendable {
   }
 
   func store(_ events: [JSONValue]) throws(IntakeFailure) { try append(JournalEntry(events: events)) }
+
+  /// Notes events that were refused one by one: their author sets them aside, and a person may have them sent again, out of order
+  /// (intake API v1, "Delivery").
+  func storeRefused(_ ids: [String]) throws(IntakeFailure) { try append(JournalEntry(refused: ids)) }
 
   private func append(_ entry: JournalEntry) throws(IntakeFailure) {
     let line: [UInt8]

@@ -50,6 +50,19 @@ actor IntakeStore {
   // MARK: Requests
 
   func put(_ digest: Digest, _ mediaType: String, _ bytes: [UInt8]) -> Answer {
+    let answer = take(digest, mediaType, bytes)
+    switch answer {
+    case .refused(400..<500, _), .scripted(400..<500, _, _):
+      // The events that name it are set aside with it.
+      do throws(IntakeFailure) { try journal.storeRefused([digest.hex]) } catch {
+        return .refused(status: 500, "The refusal could not be noted: \(error)")
+      }
+    default: break
+    }
+    return answer
+  }
+
+  private func take(_ digest: Digest, _ mediaType: String, _ bytes: [UInt8]) -> Answer {
     if let scripted = scriptedAnswer() { return scripted }
     guard SHA256.digest(of: bytes) == digest else {
       return .refused(status: 400, "The body does not have the digest in the path.")
@@ -64,6 +77,27 @@ actor IntakeStore {
   }
 
   func post(_ body: [UInt8]) -> Answer {
+    let answer = take(body)
+    if let refused = refusedIDs(answer, body), !refused.isEmpty {
+      do throws(IntakeFailure) { try journal.storeRefused(refused) } catch {
+        return .refused(status: 500, "The refusal could not be noted: \(error)")
+      }
+    }
+    return answer
+  }
+
+  /// The events that an answer refuses for themselves: a batch is split until they are alone.
+  private func refusedIDs(_ answer: Answer, _ body: [UInt8]) -> [String]? {
+    switch answer {
+    case .rejected(let rejected): return rejected.map(\.id)
+    case .refused(400..., _), .scripted(400..., _, _):
+      guard let batch = try? JSON.parse(body).array, batch.count == 1 else { return nil }
+      return batch.compactMap { $0["id"]?.string }
+    default: return nil
+    }
+  }
+
+  private func take(_ body: [UInt8]) -> Answer {
     if let scripted = scriptedAnswer() { return scripted }
     guard let batch = try? JSON.parse(body).array else {
       return .refused(status: 400, "The body is no JSON array.")
@@ -120,7 +154,8 @@ actor IntakeStore {
     }
     var stored: Set<Digest> = []
     var ids: Set<String> = []
-    var sequences: [SourceEpoch: [Int64]] = [:]
+    var sequences: [SourceEpoch: [Place]] = [:]
+    var refused: Set<String> = []
     for (line, entry) in entries.enumerated() {
       guard let entry else {
         verification.problems.append("Line \(line + 1) of the journal cannot be read.")
@@ -129,6 +164,7 @@ actor IntakeStore {
       if let blob = entry.blob, let digest = Digest(hex: blob.digest), stored.insert(digest).inserted {
         check(digest, bytes: blob.bytes, &verification)
       }
+      refused.formUnion(entry.refused ?? [])
       for value in entry.events ?? [] {
         guard case .success(let event) = ReceivedEvent.read(value) else {
           verification.problems.append("Line \(line + 1) of the journal holds an event that is none.")
@@ -143,7 +179,10 @@ actor IntakeStore {
           verification.problems.append(
             "Event \(event.id) names page \(digest), which did not come before it.")
         }
-        sequences[SourceEpoch(source: event.source, epoch: event.epoch), default: []].append(event.sequence)
+        sequences[SourceEpoch(source: event.source, epoch: event.epoch), default: []].append(
+          Place(
+            number: event.sequence,
+            isRetried: refused.contains(event.id) || event.blobs.contains { refused.contains($0.hex) }))
       }
     }
     for (key, numbers) in sequences.sorted(by: { $0.key < $1.key }) { check(numbers, of: key, &verification) }
@@ -167,10 +206,25 @@ actor IntakeStore {
     static func < (a: SourceEpoch, b: SourceEpoch) -> Bool { (a.source, a.epoch) < (b.source, b.epoch) }
   }
 
-  private func check(_ numbers: [Int64], of key: SourceEpoch, _ verification: inout IntakeVerification) {
-    for (earlier, later) in zip(numbers, numbers.dropFirst()) where later <= earlier {
-      verification.problems.append("\(key.source), epoch \(key.epoch): \(later) came after \(earlier).")
+  private struct Place {
+    var number: Int64
+    /// It was refused before: it may come late.
+    var isRetried: Bool
+  }
+
+  private func check(_ places: [Place], of key: SourceEpoch, _ verification: inout IntakeVerification) {
+    var highest: Int64 = 0
+    for place in places {
+      if place.number > highest {
+        highest = place.number
+      } else if place.isRetried {
+        verification.late += 1
+      } else {
+        verification.problems.append(
+          "\(key.source), epoch \(key.epoch): \(place.number) came after \(highest).")
+      }
     }
+    let numbers = places.map(\.number)
     var expected: Int64 = 1
     for number in Set(numbers).sorted() {
       if number > expected {

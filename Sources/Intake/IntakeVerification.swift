@@ -4,6 +4,8 @@ public struct IntakeVerification: Sendable, Equatable {
   public var events: [String: Int] = [:]
   /// How many events came with an id that was there already: at-least-once delivery makes some.
   public var duplicates = 0
+  /// How many events came after a later one of their source, having been refused before: retried by hand (intake API v1).
+  public var late = 0
   /// Pages and attachments whose bytes on the disk are the right ones.
   public var blobs = 0
   /// Their bytes.

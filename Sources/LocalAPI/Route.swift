@@ -309,7 +309,8 @@ public enum Route: String, Sendable, CaseIterable {
     case .exportOutboxItem:
       .init(
         method: "POST", path: "/v1/outbox/items/{item}/export", role: .administrator,
-        summary: "Hand out a quarantined item with its content (audited).",
+        summary:
+          "Hand out a quarantined item, or a page that such an event names, with its content (audited).",
         body: .object([.required("reason", .text(max: 400), "Why, for the audit log.")]),
         answer: .table(.opaque(maxBytes: 128 << 20)))
     case .metrics:

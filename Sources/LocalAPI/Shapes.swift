@@ -276,6 +276,17 @@ public enum Shapes {
     .required(
       "fill", .word(["normal", "warning", "full"]),
       "How full it is with pages; when full no more are scanned."),
+    .required(
+      "limits",
+      .table(
+        .object([
+          .required("used", .integer(0...Int.max), "What is there now; of keptFreeBytes what is free."),
+          .required("limit", .integer(0...Int.max), "The limit."),
+          .required("fill", .word(["normal", "warning", "full"]), "Warning from four fifths on."),
+        ])),
+      "Each limit: pageBytes, pages, events, waitSeconds, keptFreeBytes, and reserve (1 when it had to be given up)."
+    ),
+    .optional("quarantineEnds", .timestamp, "When the oldest item that was set aside is erased for good."),
     .optional("nextProbe", .timestamp, "When it is tried next."),
     .required("sealed", .boolean, "What waits is sealed under a key."),
     .required(
@@ -290,6 +301,8 @@ public enum Shapes {
     .optional("source", .text(max: 400), "Where it came from."),
     .optional("sequence", .integer(0...Int.max), "Place within its source."),
     .optional("since", .timestamp, "When it was set aside."),
+    .optional("ends", .timestamp, "When it is erased for good, if nobody sees to it."),
+    .optional("pages", .array(.text(max: 64), max: 65_535), "The pages that an event names, by SHA-256."),
     .required("bytes", .integer(0...Int.max), "Size."),
     .required("attempts", .integer(0...Int.max), "How often it was tried."),
     .required("reason", .text(max: 2000), "Why it was set aside."),

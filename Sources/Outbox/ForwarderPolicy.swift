@@ -164,6 +164,8 @@ struct ForwarderPolicy: Sendable {
 
   init(seed: UInt64) { random = seed }
 
+  /// How many events are held here.
+  var heldCount: Int { queues.values.reduce(0) { $0 + $1.events.count } }
   /// How many requests are under way.
   var inFlightCount: Int { inFlight.count }
 

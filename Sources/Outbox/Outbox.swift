@@ -141,6 +141,12 @@ public final class Outbox: Sendable {
   }
 
   private func checkRoom(for bytes: Int) async throws(OutboxError) {
+    let (events, oldest): (Int, WallTime?)
+    do throws(StoreError) { (events, oldest) = try await waiting() } catch { throw .store(error) }
+    guard events < limits.events else { throw .full(.quotaEvents(limits.events)) }
+    if let oldest, clock.wallMilliseconds / 1000 - oldest.secondsSince1970 >= limits.waitSeconds {
+      throw .full(.quotaWait(seconds: limits.waitSeconds))
+    }
     let (usedBytes, count) = state.withLock { ($0.pageBytes, $0.pageCount) }
     guard usedBytes + Int64(bytes) <= limits.pageBytes else { throw .full(.quotaBytes(limits.pageBytes)) }
     guard count < limits.pages else { throw .full(.quotaItems(limits.pages)) }
@@ -293,7 +299,7 @@ public final class Outbox: Sendable {
         """
         INSERT INTO outbox_blob (digest, file, bytes, media_type, state) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET file = ?2, bytes = ?3, media_type = ?4, state = ?5, attempts = 0, due = 0,
-          since = NULL, reason = NULL WHERE state = 2
+          since = NULL, reason = NULL, warned = NULL WHERE state = 2
         """,
         [.blob(digest.bytes), .text(file), SQLValue(fresh.bytes), .text(fresh.mediaType), rowState])
     } else if try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ?", [.blob(digest.bytes)]) == nil {

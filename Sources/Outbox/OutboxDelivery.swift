@@ -111,7 +111,7 @@ extension Outbox {
         """
         SELECT e.number, e.id, e.epoch, e.sequence, e.body, s.path FROM outbox_event AS e
         JOIN outbox_source AS s ON s.id = e.source
-        WHERE e.state = 0 AND e.number IN (SELECT value FROM json_each(?)) ORDER BY e.number
+        WHERE e.number IN (SELECT value FROM json_each(?)) AND +e.state = 0 ORDER BY e.number
         """, [.text(Self.list(numbers))])
     }
     var events: [Outgoing] = []
@@ -228,7 +228,7 @@ extension Outbox {
         [since, .text(reason.code), .blob(digest.bytes)])
       let rows = try db.query(
         """
-        SELECT number FROM outbox_event WHERE state = 0
+        SELECT number FROM outbox_event WHERE +state = 0
           AND id IN (SELECT owner FROM outbox_claim WHERE kind = 0 AND digest = ?)
         """, [.blob(digest.bytes)])
       var numbers: [Int64] = []

@@ -29,6 +29,10 @@ public enum OutboxError: Error, Sendable, Equatable, CustomStringConvertible {
     case quotaBytes(Int64)
     /// The configured number of pages is reached.
     case quotaItems(Int)
+    /// The configured number of waiting events is reached.
+    case quotaEvents(Int)
+    /// The oldest event has waited as long as is configured.
+    case quotaWait(seconds: Int64)
     /// The file system has less room left than is kept free.
     case disk(freeBytes: Int64)
   }
@@ -43,6 +47,10 @@ public enum OutboxError: Error, Sendable, Equatable, CustomStringConvertible {
       "No more pages are taken: \(bytes) bytes are waiting to be delivered, the configured limit."
     case .full(.quotaItems(let count)):
       "No more pages are taken: \(count) pages are waiting to be delivered, the configured limit."
+    case .full(.quotaEvents(let count)):
+      "No more pages are taken: \(count) events are waiting to be delivered, the configured limit."
+    case .full(.quotaWait(let seconds)):
+      "No more pages are taken: the oldest event has been waiting for \(seconds / 3600) hours, the configured limit."
     case .full(.disk(let free)): "No more pages are taken: the disk has \(free) bytes left."
     case .tooLarge(let bytes, let limit): "A page of \(bytes) bytes is larger than the limit of \(limit)."
     case .noSuchBlob(let digest): "There is no page \(digest) here."
@@ -90,6 +98,8 @@ public enum QuarantineReason: Sendable, Equatable, CustomStringConvertible {
   case pageSetAside
   /// The event that named this page was lost with the database.
   case eventLost
+  /// Nothing is wrong with the page itself: an event that names it was set aside.
+  case eventSetAside
 
   /// A stable word for programs and the database.
   public var code: String {
@@ -104,6 +114,7 @@ public enum QuarantineReason: Sendable, Equatable, CustomStringConvertible {
     case .missing: "missing"
     case .pageSetAside: "pageSetAside"
     case .eventLost: "eventLost"
+    case .eventSetAside: "eventSetAside"
     }
   }
 
@@ -121,6 +132,7 @@ public enum QuarantineReason: Sendable, Equatable, CustomStringConvertible {
       case "missing": .missing
       case "pageSetAside": .pageSetAside
       case "eventLost": .eventLost
+      case "eventSetAside": .eventSetAside
       default: .damaged
       }
   }
@@ -138,6 +150,7 @@ public enum QuarantineReason: Sendable, Equatable, CustomStringConvertible {
     case .missing: "Its file is gone."
     case .pageSetAside: "A page that it names was set aside."
     case .eventLost: "The event that named this page was lost with the database."
+    case .eventSetAside: "An event that names it was set aside."
     }
   }
 
@@ -149,6 +162,7 @@ public enum QuarantineReason: Sendable, Equatable, CustomStringConvertible {
     case .damaged, .missing: "Check the disk; take it up again if it is still needed, then discard this."
     case .otherKey, .keyMissing: "Restore the key that was in use then, restart the agent, and retry."
     case .pageSetAside: "See to the page first, then retry."
+    case .eventSetAside: "See to the event; the page goes with it."
     case .eventLost: "Export the page, hand it over by hand, and discard it."
     }
   }

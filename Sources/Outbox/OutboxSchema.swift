@@ -70,6 +70,9 @@ extension Outbox {
       DROP INDEX outbox_blob_aside;
       CREATE INDEX outbox_blob_aside ON outbox_blob (since, digest) WHERE state = 2;
       CREATE INDEX outbox_event_aside ON outbox_event (since, number) WHERE state = 2;
+      -- When a person was first warned that it will be erased for its age.
+      ALTER TABLE outbox_event ADD COLUMN warned INTEGER;
+      ALTER TABLE outbox_blob ADD COLUMN warned INTEGER;
       """,
     ])
 

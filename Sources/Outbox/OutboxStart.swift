@@ -219,7 +219,7 @@ extension Outbox {
         found[digest] = .init(
           digest: digest, mediaType: header.mediaType, visit: header.visit, time: header.time)
       } catch {
-        guard case .unusable = error else { continue }
+        // Also if it could not be read just now: a file without a row would count as an orphan.
         await pages.putAside(file)
         report.damagedFiles += 1
       }

@@ -33,6 +33,8 @@ public struct QuarantinedItem: Sendable, Equatable {
   public var attempts: Int
   /// When it was set aside.
   public var since: WallTime?
+  /// When it is erased for good, if nobody sees to it.
+  public var ends: WallTime?
   /// Why.
   public var reason: QuarantineReason
 }
@@ -55,6 +57,10 @@ public struct ExportedItem: Sendable, Equatable, CustomStringConvertible, Custom
   public var item: QuarantinedItem
   /// The CloudEvent; nil for a page, or if it cannot be read. Pages are read with ``Outbox/readBlob(_:)``.
   public var event: JSONValue?
+  /// The event as `POST /v1/events` takes it, byte by byte as the forwarder would send it: a JSON array of one.
+  public var batch: [UInt8]?
+  /// The kind of a page's content.
+  public var mediaType: String?
 
   /// The id, and never the content.
   public var description: String { "exported \(item.id)" }
@@ -73,7 +79,10 @@ public struct Quarantine: Sendable {
     do throws(StoreError) {
       let (events, pages) = try await outbox.database.read { db throws(StoreError) in
         (
-          try db.query(Self.selectEvents + " WHERE e.state = 2 ORDER BY e.since, e.number LIMIT ?", [limit]),
+          // Of two indexes by state SQLite takes the wrong one for want of statistics.
+          try db.query(
+            Self.selectEvents(by: "INDEXED BY outbox_event_aside")
+              + " WHERE e.state = 2 ORDER BY e.since, e.number LIMIT ?", [limit]),
           try db.query(Self.selectPages + " WHERE state = 2 ORDER BY since, digest LIMIT ?", [limit])
         )
       }
@@ -88,7 +97,8 @@ public struct Quarantine: Sendable {
     try await export(id).item
   }
 
-  /// One item with its content.
+  /// One item with its content: an event, or a page that was set aside or that such an event names, so that an event can be
+  /// handed over with all that belongs to it.
   /// - Throws: ``OutboxError/noSuchItem(_:)``
   public func export(_ id: String) async throws(OutboxError) -> ExportedItem {
     let page = Digest(hex: id)
@@ -96,14 +106,23 @@ public struct Quarantine: Sendable {
     do throws(StoreError) {
       let row = try await outbox.database.read { db throws(StoreError) in
         if let page {
-          return try db.queryOne(Self.selectPages + " WHERE state = 2 AND digest = ?", [.blob(page.bytes)])
+          return try db.queryOne(
+            Self.selectPages + """
+               WHERE digest = ?1 AND (state = 2 OR EXISTS (
+                SELECT 1 FROM outbox_claim AS c JOIN outbox_event AS e ON e.id = c.owner
+                WHERE c.digest = ?1 AND c.kind = 0 AND +e.state = 2))
+              """, [.blob(page.bytes)])
         }
-        return try db.queryOne(Self.selectEvents + " WHERE e.state = 2 AND e.id = ?", [.text(id)])
+        return try db.queryOne(Self.selectEvents() + " WHERE e.state = 2 AND e.id = ?", [.text(id)])
       }
       found = try row.map { row throws(StoreError) in
-        if page != nil { return ExportedItem(item: try pageItem(row), event: nil) }
+        if page != nil {
+          return ExportedItem(item: try pageItem(row), event: nil, mediaType: row["media_type"].text)
+        }
         let (item, body) = try eventItem(row)
-        return ExportedItem(item: item, event: body.flatMap { try? JSON.parse($0.json) })
+        return ExportedItem(
+          item: item, event: body.flatMap { try? JSON.parse($0.json) },
+          batch: body.map { [UInt8(ascii: "[")] + $0.json + [UInt8(ascii: "]")] })
       }
     } catch { throw .store(error) }
     guard let found else { throw .noSuchItem(id) }
@@ -154,13 +173,15 @@ public struct Quarantine: Sendable {
 
   // MARK: Rows
 
-  private static let selectEvents = """
-    SELECT e.id, e.epoch, e.sequence, e.bytes, e.attempts, e.since, e.reason, e.words, e.body, s.path
-    FROM outbox_event AS e JOIN outbox_source AS s ON s.id = e.source
+  static func selectEvents(by index: String = "") -> String {
     """
-  private static let selectPages = "SELECT digest, bytes, attempts, since, reason FROM outbox_blob"
+    SELECT e.id, e.epoch, e.sequence, e.bytes, e.attempts, e.since, e.reason, e.words, e.body, s.path
+    FROM outbox_event AS e \(index) JOIN outbox_source AS s ON s.id = e.source
+    """
+  }
+  static let selectPages = "SELECT digest, bytes, attempts, since, reason, state, media_type FROM outbox_blob"
 
-  private func eventItem(_ row: SQLRow) throws(StoreError) -> (item: QuarantinedItem, body: EventBody?) {
+  func eventItem(_ row: SQLRow) throws(StoreError) -> (item: QuarantinedItem, body: EventBody?) {
     let id = try row.text("id")
     let body = try? outbox.open(row).get()
     let words = outbox.openedWords(row["words"].blob, id: id)
@@ -168,28 +189,30 @@ public struct Quarantine: Sendable {
       id: id, kind: .event, source: row["path"].text, epoch: row["epoch"].text,
       sequence: row["sequence"].integer, type: body?.type, bytes: Int(row["bytes"].integer ?? 0),
       blobs: body?.blobs ?? [], attempts: Int(row["attempts"].integer ?? 0), since: time(row["since"]),
-      reason: QuarantineReason(code: row["reason"].text ?? "", words: words))
+      ends: end(row["since"]), reason: QuarantineReason(code: row["reason"].text ?? "", words: words))
     return (item, body)
   }
 
-  private func pageItem(_ row: SQLRow) throws(StoreError) -> QuarantinedItem {
+  func pageItem(_ row: SQLRow) throws(StoreError) -> QuarantinedItem {
     QuarantinedItem(
       id: Hex.encode(try row.blob("digest")), kind: .page, source: nil, epoch: nil, sequence: nil, type: nil,
       bytes: Int(row["bytes"].integer ?? 0), blobs: [], attempts: Int(row["attempts"].integer ?? 0),
-      since: time(row["since"]), reason: QuarantineReason(code: row["reason"].text ?? "", words: nil))
+      since: time(row["since"]), ends: end(row["since"]),
+      reason: row["state"].integer == 2
+        ? QuarantineReason(code: row["reason"].text ?? "", words: nil) : .eventSetAside)
   }
 
-  private func time(_ milliseconds: SQLValue) -> WallTime? {
-    milliseconds.integer.map {
-      WallTime(secondsSince1970: $0 / 1000, nanoseconds: Int32($0 % 1000) * 1_000_000)
-    }
+  private func time(_ milliseconds: SQLValue) -> WallTime? { milliseconds.integer.map(Outbox.time) }
+
+  private func end(_ since: SQLValue) -> WallTime? {
+    since.integer.map { Outbox.time($0 + outbox.limits.quarantineSeconds * 1000) }
   }
 
   private static func retry(event id: String, in db: Database) throws(StoreError) -> QuarantineOutcome {
     // A new number: the forwarder looks only ahead.
     try db.run(
       """
-      UPDATE outbox_blob SET state = 0, attempts = 0, due = 0, since = NULL, reason = NULL
+      UPDATE outbox_blob SET state = 0, attempts = 0, due = 0, since = NULL, reason = NULL, warned = NULL
       WHERE state = 2 AND digest IN (SELECT digest FROM outbox_claim WHERE kind = 0 AND owner = ?)
       """, [.text(id)])
     guard

@@ -82,6 +82,24 @@ import CSQLite
     return first
   }
 
+  /// The statements that were run so far, and how SQLite goes about each (`EXPLAIN QUERY PLAN`): for tests.
+  func plans() throws(StoreError) -> [String: [String]] {
+    var plans: [String: [String]] = [:]
+    for sql in unsafe Array(statements.keys)
+    where ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(where: { sql.hasPrefix($0) }) {
+      var statement: OpaquePointer?
+      let code = unsafe sqlite3_prepare_v2(handle, "EXPLAIN QUERY PLAN " + sql, -1, &statement, nil)
+      guard code == SQLITE_OK else { throw error() }
+      defer { unsafe sqlite3_finalize(statement) }
+      var steps: [String] = []
+      while unsafe sqlite3_step(statement) == SQLITE_ROW {
+        unsafe steps.append(sqlite3_column_text(statement, 3).map { unsafe String(cString: $0) } ?? "")
+      }
+      plans[sql] = steps
+    }
+    return plans
+  }
+
   /// How many rows the last INSERT, UPDATE or DELETE touched.
   public var changes: Int { Int(unsafe sqlite3_changes64(handle)) }
 

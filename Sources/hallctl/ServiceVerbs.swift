@@ -62,12 +62,14 @@ enum OutboxVerb {
     session.show(try await session.call(.listOutbox)) { value in
       session.table(
         session.language == .chinese
-          ? ["编号", "类型", "字节", "次数", "原因"] : ["ITEM", "TYPE", "BYTES", "TRIES", "REASON"],
+          ? ["编号", "类型", "字节", "次数", "搁置于", "到期", "原因"]
+          : ["ITEM", "TYPE", "BYTES", "TRIES", "SINCE", "ENDS", "REASON"],
         (value["items"]?.array ?? []).map {
           [
             $0["item"]?.string ?? "", $0["type"]?.string ?? $0["kind"]?.string ?? "",
             "\($0["bytes"]?.integer ?? 0)",
-            "\($0["attempts"]?.integer ?? 0)", $0["reason"]?.string ?? "",
+            "\($0["attempts"]?.integer ?? 0)", String(($0["since"]?.string ?? "").prefix(16)),
+            String(($0["ends"]?.string ?? "").prefix(10)), $0["reason"]?.string ?? "",
           ]
         })
     }
@@ -90,11 +92,74 @@ enum OutboxVerb {
     session.print(try await session.call(.discardOutboxItem, ["item": session.words[0]], body: why(session)))
   }
 
-  static let export = Verb("outbox export", ["ITEM"], options: [reason], zh: "导出一项", en: "hand out an item") {
-    session throws(VerbError) in
-    session.print(
-      try await session.call(
-        .exportOutboxItem, ["item": session.words[0]], body: why(session), timeout: .seconds(120)))
+  private static let to = Option("to", value: "DIRECTORY", zh: "写入新建的目录", en: "write it into a new directory")
+
+  static let export = Verb(
+    "outbox export", ["ITEM"], options: [reason, to], zh: "导出一项，连同其页", en: "hand out an item, with its pages"
+  ) { session throws(VerbError) in
+    let body = try why(session)
+    let item = session.words[0]
+    let exported = try await content(of: item, body, session)
+    guard let directory = session.arguments["to"] else {
+      session.print(exported)
+      return
+    }
+    var files: [(name: String, sha256: String, bytes: [UInt8])] = []
+    if let batch = exported["batch"]?.string, let sha256 = exported["sha256"]?.string {
+      files.append(("events.json", sha256, try decoded(batch, session)))
+    }
+    var missing: [String] = []
+    let named = exported["item"]?["pages"]?.array?.compactMap(\.string) ?? []
+    for page in exported["content"] == nil ? named : [item] {
+      do throws(VerbError) {
+        let found = page == item ? exported : try await content(of: page, body, session)
+        files.append((page, page, try decoded(found["content"]?.string ?? "", session)))
+      } catch .call(.problem(_, let problem)) {
+        // The rest is worth having all the same.
+        missing.append("\(page): \(session.sentences(problem))")
+      }
+    }
+    try write(files, to: directory, session)
+    StandardStreams.writeOut(
+      session.language.choose(
+        "已写入 \(directory)：\(files.count) 个文件。用 sha256sum -c SHA256SUMS 核对。\n",
+        "\(directory): \(files.count) files; check them with `sha256sum -c SHA256SUMS`.\n"))
+    guard missing.isEmpty else {
+      throw .failed(
+        session.language.choose("缺少的页：\n", "pages that are not in it:\n") + missing.joined(separator: "\n"))
+    }
+  }
+
+  private static func content(
+    of item: String, _ body: JSONValue, _ session: Session
+  ) async throws(VerbError) -> JSONValue {
+    try await session.call(.exportOutboxItem, ["item": item], body: body, timeout: .seconds(120))
+  }
+
+  private static func decoded(_ text: String, _ session: Session) throws(VerbError) -> [UInt8] {
+    guard let bytes = Base64.decode(text) else {
+      throw .failed(session.language.choose("应答无法解码。", "The answer cannot be decoded."))
+    }
+    return bytes
+  }
+
+  /// `SHA256SUMS` comes last: with it the export is whole.
+  private static func write(
+    _ files: [(name: String, sha256: String, bytes: [UInt8])], to directory: String, _ session: Session
+  ) throws(VerbError) {
+    do throws(SystemError) {
+      if Files.exists(directory) {
+        throw SystemError(call: "mkdir \(directory)", code: 17)
+      }
+      try Files.makeDirectory(directory, mode: 0o700, parents: false)
+      for file in files {
+        try Files.createDurable(directory: directory, name: file.name, parts: [file.bytes])
+      }
+      let sums = files.map { "\($0.sha256)  \($0.name)\n" }.joined()
+      try Files.createDurable(directory: directory, name: "SHA256SUMS", parts: [Array(sums.utf8)])
+    } catch {
+      throw .failed("\(error)")
+    }
   }
 
   private static func why(_ session: Session) throws(VerbError) -> JSONValue {
@@ -125,6 +190,14 @@ enum OutboxVerb {
     case "full": text += language.choose("存储已满，暂不能扫描。\n", "The store is full: no pages are taken.\n")
     case "warning": text += language.choose("存储即将用满。\n", "The store is nearly full.\n")
     default: break
+    }
+    for (name, limit) in (value["limits"]?.object ?? [:]).sorted(by: { $0.key < $1.key })
+    where limit["fill"] != "normal" {
+      text += "  \(name): \(limit["used"]?.integer ?? 0) / \(limit["limit"]?.integer ?? 0)\n"
+    }
+    if let ends = value["quarantineEnds"]?.string {
+      text += language.choose(
+        "被搁置的数据最早于 \(ends) 到期删除。\n", "The first of it is erased for its age at \(ends).\n")
     }
     return text
   }

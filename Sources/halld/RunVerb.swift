@@ -90,6 +90,8 @@ enum RunVerb {
     } catch {
       StandardStreams.writeError("halld: " + error.sentence(language) + "\n")
       await simulation?.stop()
+      // A key file that holds no key is a mistake in the configuration: starting again cannot help.
+      if case .key = error { return ExitCode.configuration }
       return ExitCode.failed
     }
   }

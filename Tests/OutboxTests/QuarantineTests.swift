@@ -123,7 +123,7 @@ import WireJSON
   @Test(arguments: [
     QuarantineReason.refused(status: 422), .rejected("words"), .mismatch, .noAnswer(.timedOut), .damaged,
     .otherKey,
-    .keyMissing, .missing, .pageSetAside, .eventLost,
+    .keyMissing, .missing, .pageSetAside, .eventLost, .eventSetAside,
   ])
   func `a reason survives the database and has its advice`(reason: QuarantineReason) {
     #expect(QuarantineReason(code: reason.code, words: "words") == reason)
@@ -133,3 +133,102 @@ import WireJSON
 }
 
 private let firstPage = page(1).bytes
+
+@Suite(.timeLimit(.minutes(1))) struct QuarantineAgeTests {
+  private static let day = 86_400.0
+
+  private func station() throws -> (Station, ManualClock) {
+    var station = try Station()
+    let clock = ManualClock()
+    station.clock = clock
+    station.limits.quarantineSeconds = 10 * 86_400
+    return (station, clock)
+  }
+
+  @Test func `what was set aside is warned of before its end, and ends after it`() async throws {
+    let (station, clock) = try station()
+    let opened = try await station.open()
+    let outbox = opened.outbox
+    let blob = try await outbox.storeBlob(page(1))
+    _ = try await outbox.append([rating(1), pageEvent([blob.digest])])
+    try await outbox.setAside(events: [1: .refused(status: 422)])
+    _ = try await outbox.setAside(page: blob.digest, reason: .mismatch)
+    let quarantine = outbox.quarantine
+    #expect(try await quarantine.ageing(clockTrusted: true) == .init())
+    let ends = try #require(try await quarantine.list().first?.ends)
+    #expect(ends.secondsSince1970 - ManualClock.start.secondsSince1970 == 10 * 86_400)
+    #expect(await outbox.status().quarantineEnds == ends)
+    #expect(await !outbox.status().isQuarantineEnding)
+
+    clock.advance(seconds: 8.1 * Self.day)
+    #expect(await outbox.status().isQuarantineEnding)
+    // Not on the word of a clock that nobody trusts.
+    #expect(try await quarantine.ageing(clockTrusted: false) == .init())
+    #expect(try await quarantine.ageing(clockTrusted: true).warned.count == 3)
+    // Once.
+    #expect(try await quarantine.ageing(clockTrusted: true) == .init())
+
+    clock.advance(seconds: 2.1 * Self.day)
+    let ended = try await quarantine.ageing(clockTrusted: true).ended
+    #expect(ended.count == 3)
+    // Looking erases nothing.
+    #expect(try await quarantine.list().count == 3)
+    _ = try await quarantine.discard(ended.map(\.id))
+    #expect(await outbox.status().quarantined == 0)
+    #expect(try station.pageFiles().isEmpty)
+  }
+
+  @Test func `a clock that leaps a year ahead ends nothing before the time of the warning has passed`()
+    async throws
+  {
+    let (station, clock) = try station()
+    let outbox = try await station.open().outbox
+    _ = try await outbox.append([rating(1)])
+    try await outbox.setAside(events: [1: .refused(status: 422)])
+    clock.advance(seconds: 365 * Self.day)
+    let ageing = try await outbox.quarantine.ageing(clockTrusted: true)
+    #expect(ageing.warned.count == 1)
+    #expect(ageing.ended.isEmpty)
+    clock.advance(seconds: 1.9 * Self.day)
+    #expect(try await outbox.quarantine.ageing(clockTrusted: true).ended.isEmpty)
+    clock.advance(seconds: 0.2 * Self.day)
+    #expect(try await outbox.quarantine.ageing(clockTrusted: true).ended.count == 1)
+  }
+
+  @Test func `an item that was retried and set aside again is new`() async throws {
+    let (station, clock) = try station()
+    let outbox = try await station.open().outbox
+    let records = try await outbox.append([rating(1)])
+    try await outbox.setAside(events: [1: .refused(status: 422)])
+    clock.advance(seconds: 9 * Self.day)
+    #expect(try await outbox.quarantine.ageing(clockTrusted: true).warned.count == 1)
+    _ = try await outbox.quarantine.retry(records.map(\.id))
+    try await outbox.setAside(events: [2: .refused(status: 422)])
+    clock.advance(seconds: 7 * Self.day)
+    #expect(try await outbox.quarantine.ageing(clockTrusted: true) == .init())
+    clock.advance(seconds: 1.1 * Self.day)
+    #expect(try await outbox.quarantine.ageing(clockTrusted: true).warned.count == 1)
+  }
+
+  @Test func `an event is handed out with its pages, byte by byte`() async throws {
+    let (station, _) = try station()
+    let outbox = try await station.open().outbox
+    let blob = try await outbox.storeBlob(page(1))
+    let other = try await outbox.storeBlob(page(2))
+    let records = try await outbox.append([pageEvent([blob.digest]), pageEvent([other.digest])])
+    try await outbox.setAside(events: [1: .refused(status: 422)])
+    let quarantine = outbox.quarantine
+    let exported = try await quarantine.export(records[0].id)
+    #expect(exported.item.blobs == [blob.digest])
+    let sent = try await outbox.outgoing([2]).events
+    #expect(sent.count == 1)
+    #expect(exported.batch.flatMap { try? JSON.parse($0) }?[0]?["id"]?.string == records[0].id)
+    let withPage = try await quarantine.export(blob.digest.hex)
+    #expect(withPage.mediaType == "image/jpeg")
+    #expect(withPage.item.reason == .eventSetAside)
+    // Not a page that is on its way.
+    await #expect(throws: OutboxError.noSuchItem(other.digest.hex)) {
+      try await quarantine.export(other.digest.hex)
+    }
+  }
+}
