@@ -49,8 +49,11 @@ final class GuestHall: Sendable {
       install -d -m 700 -o hall-agent -g hall-agent /var/lib/hall-agent
       install -d -m 755 /run/hall-intake
       if ls /mnt/udev/*.rules >/dev/null 2>&1; then
-        cp /mnt/udev/*.rules /etc/udev/rules.d/ && udevadm control --reload
+        cp /mnt/udev/*.rules /etc/udev/rules.d/
+      else
+        halld udev-rules > /etc/udev/rules.d/70-hall-agent.rules
       fi
+      udevadm control --reload
       """)
     let intake = try await guest.launch(
       "exec python3 /mnt/intake.py --socket /run/hall-intake/intake.sock --store /mnt/intake")
@@ -93,6 +96,20 @@ final class GuestHall: Sendable {
     return GuestHall(guest: guest, agent: agent, events: events)
   }
 
+  /// Gives the service the devices of the kernel's own far ends, as an administrator does for a model that no profile names.
+  static func permitGadgets(_ guest: Guest) async throws {
+    try await guest.write(
+      "/etc/udev/rules.d/90-lab.rules",
+      """
+      SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{idVendor}=="0525", GROUP="hall", MODE="0660"
+      SUBSYSTEM=="usbmisc", KERNEL=="lp*", ATTRS{idVendor}=="0525", GROUP="hall", MODE="0660"
+      SUBSYSTEM=="input", KERNEL=="event*", GROUP="hall", MODE="0660"
+      SUBSYSTEM=="video4linux", GROUP="hall", MODE="0660"
+
+      """)
+    try await guest.check("udevadm control --reload")
+  }
+
   // MARK: Asking
 
   /// An answer of the API, with its status.
@@ -110,6 +127,16 @@ final class GuestHall: Sendable {
   /// A device as the API tells it.
   func device(_ role: String) async throws -> JSONValue {
     try await call("GET", "/v1/devices/\(role)").body
+  }
+
+  /// The answer in another language than English.
+  func chinese(_ target: String) async throws -> JSONValue {
+    try JSON.parse(
+      Array(
+        try await guest.check(
+          "curl -sS -H 'Accept-Language: zh-CN' --unix-socket \(Self.socket) http://localhost\(target)",
+          as: "clerk"
+        ).utf8))
   }
 
   /// How many lines the event stream had so far: a mark for what comes after.
@@ -213,47 +240,5 @@ final class GuestHall: Sendable {
     let numbers = text.split(separator: "\n").compactMap { Int($0.split(separator: " ").last ?? "") }
     guard numbers.count == 3 else { throw Programs.Failure(description: "no process: \(text)") }
     return Resources(descriptors: numbers[0], threads: numbers[1], residentKilobytes: numbers[2])
-  }
-}
-
-/// `halld simulate` in a guest.
-final class GuestDevices: Sendable {
-  static let directory = "/run/devices"
-  let guest: Guest
-  let program: GuestCommand
-
-  private init(guest: Guest, program: GuestCommand) {
-    self.guest = guest
-    self.program = program
-  }
-
-  /// Starts the devices of a hall's text on terminals under `/run/devices`; more options may follow.
-  static func start(on guest: Guest, hall: String, options: String = "") async throws -> GuestDevices {
-    try await guest.write("/run/devices.conf", hall)
-    let program = try await guest.launch(
-      "mkdir -p \(directory) && exec halld simulate --pty \(directory) --hall /run/devices.conf \(options)")
-    try await program.line(containing: "simulated devices are in")
-    return GuestDevices(guest: guest, program: program)
-  }
-
-  /// Carries out what a person does to a device.
-  @discardableResult
-  func apply(_ command: String, to name: String) async throws -> JSONValue {
-    let reply = try await guest.request(
-      "POST", "/v1/simulation/\(name)", socket: "\(Self.directory)/control.sock",
-      body: String(decoding: try JSON.encode(["command": .string(command)] as JSONValue), as: UTF8.self))
-    guard reply.status == 200 else {
-      throw Programs.Failure(description: "\(name): \(command): \(reply.status) \(reply.text)")
-    }
-    return try JSON.parse(reply.body)
-  }
-
-  /// The lines of a device's own durable log that tell of one kind of event.
-  func records(of name: String, _ event: String) async throws -> [String] {
-    try await guest.check("cat \(Self.directory)/\(name).log").split(separator: "\n").map(String.init)
-      .filter { line in
-        let parts = line.split(separator: "\t", omittingEmptySubsequences: false)
-        return parts.count > 2 && parts[2] == event
-      }
   }
 }

@@ -18,19 +18,12 @@ extension KernelLab {
     ) async throws {
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
-        let devices = try await GuestDevices.start(
-          on: guest, hall: "[hall]\nspeed = instant\n[device dispenser]\nmodel = ticket-dispenser\n")
-        // As an administrator would for a printer that no profile names.
-        try await guest.write(
-          "/etc/udev/rules.d/90-lab.rules",
-          """
-          SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{idVendor}=="0525", GROUP="hall", MODE="0660"
-          SUBSYSTEM=="usbmisc", KERNEL=="lp*", GROUP="hall", MODE="0660"
-
-          """)
-        try await guest.check("udevadm control --reload")
+        let devices = try await GuestDevices.onTerminals(
+          guest, "[hall]\nspeed = instant\n[device dispenser]\nmodel = ticket-dispenser\n")
+        try await GuestHall.permitGadgets(guest)
         let place = try await guest.check("gadget printer roll 0 && udevadm settle")
-        let cable = try await guest.launch("exec join /dev/g_printer0 \(GuestDevices.directory)/dispenser.tty roll")
+        let cable = try await guest.launch(
+          "exec join /dev/g_printer0 \(GuestDevices.directory)/dispenser.tty roll")
         try await cable.line(containing: "joined")
         let port =
           switch way {
@@ -59,8 +52,9 @@ extension KernelLab {
         let third = try await hall.call(
           "POST", "/v1/devices/dispenser/tickets", ["requestId": "t-3", "service": "A"])
         #expect(third.body["printed"] == "yes", "\(third.body)")
-        #expect(try await devices.records(of: "dispenser", "ticket").last?.contains(
-          third.body["number"]?.string ?? "?") == true)
+        #expect(
+          try await devices.records(of: "dispenser", "ticket").last?.contains(
+            third.body["number"]?.string ?? "?") == true)
       }
     }
   }

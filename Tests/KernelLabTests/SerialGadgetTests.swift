@@ -12,8 +12,8 @@ extension KernelLab {
     {
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
-        let devices = try await GuestDevices.start(
-          on: guest, hall: "[hall]\nspeed = instant\n[device idcard]\nmodel = id-card-reader\n")
+        let devices = try await GuestDevices.onTerminals(
+          guest, "[hall]\nspeed = instant\n[device idcard]\nmodel = id-card-reader\n")
         try await guest.check("gadget acm reader 0")
         let cable = try await guest.launch(
           "exec join /dev/ttyGS0 \(GuestDevices.directory)/idcard.tty reader")

@@ -76,7 +76,8 @@ public final class Guest: Sendable {
       await guest.end()
       return value
     } catch {
-      let log = guest.console
+      let kernel = (try? await guest.run("dmesg | tail -n 40", timeout: .seconds(10)).output) ?? ""
+      let log = guest.console + kernel
       await guest.end()
       throw Programs.Failure(description: "\(error)\n--- console of the guest:\n\(log)")
     }

@@ -64,8 +64,12 @@ public final class GuestCommand: Sendable {
   /// Whether it has ended.
   public var isOver: Bool { state.value.isOver }
 
-  /// Everything that it has printed so far, for messages.
-  public var text: String { lines.map(\.text).joined(separator: "\n") }
+  /// Everything that it has printed so far and how it ended, for messages.
+  public var text: String {
+    let state = state.value
+    let end = state.isOver ? ["[ended, status \(state.status.map(String.init) ?? "unknown")]"] : []
+    return (state.lines.map(\.text) + end).joined(separator: "\n")
+  }
 
   /// Waits for a line that is as wanted.
   /// - Parameter first: how many lines to pass over: those that were there before something was done.

@@ -1,0 +1,185 @@
+import LabKit
+import TestKit
+import Testing
+import WireJSON
+
+extension KernelLab {
+  /// Each simulated device as a real USB device, from the socket to its job, out in the middle of it, and back.
+  @Suite struct JourneyTests {
+    static func hall(_ devices: String) -> String { "[hall]\nspeed = instant\n" + devices }
+
+    /// What is the same for every device: what is told once it is plugged in, and once it is pulled out.
+    static func plugBack(_ hall: GuestHall, _ devices: GuestDevices, _ role: String) async throws {
+      try await hall.device(role, is: "noDevice")
+      let gone = try await hall.device(role)
+      #expect(gone["reason"]?["code"]?.string?.hasPrefix("device.") == true, "\(gone)")
+      try await devices.apply("plug", to: role)
+      try await hall.device(role, is: "online")
+    }
+
+    static func read(_ hall: GuestHall, _ role: String, _ request: String) async throws -> (
+      status: Int, body: JSONValue, time: Duration
+    ) {
+      try await hall.call(
+        "POST", "/v1/devices/\(role)/card-reads",
+        ["requestId": .string(request), "timeoutSeconds": 20])
+    }
+
+    @Test(
+      .timeLimit(.minutes(3)),
+      arguments: ["single-pair", "split-pipe", "0316-5020", "hid", "hid-wrapped"])
+    func `a card reader of every USB form reads, is pulled out in a reply, and reads again`(form: String)
+      async throws
+    {
+      try await Guest.run { guest in
+        try await GuestHall.prepare(guest)
+        let devices = try await GuestDevices.plugged(
+          guest, Self.hall("[device idcard]\nmodel = id-card-reader\nusb = \(form)\n"))
+        let hall = try await GuestHall.start(on: guest, [.init("idcard", "id-card-reader", at: "usb:any")])
+        try await hall.device("idcard", is: "online")
+        #expect(try await hall.device("idcard")["profile"]?.string?.hasPrefix("sdt-") == true)
+
+        try await devices.apply("card present citizen", to: "idcard")
+        let first = try await Self.read(hall, "idcard", "read-1")
+        #expect(first.status == 200 && first.body["type"] == "citizen", "\(first.status)")
+
+        try await devices.apply("card remove", to: "idcard")
+        try await devices.apply("card present citizen", to: "idcard")
+        try await devices.apply("unplug after 600 reply bytes", to: "idcard")
+        let second = try await Self.read(hall, "idcard", "read-2")
+        #expect(second.status != 200)
+        #expect(second.body["code"]?.string?.hasPrefix("device.") == true, "\(second.body)")
+
+        try await Self.plugBack(hall, devices, "idcard")
+        let third = try await Self.read(hall, "idcard", "read-3")
+        #expect(third.status == 200 && third.body["type"] == "citizen", "\(third.status)")
+      }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func `a USB ticket printer prints what its paper shows, is pulled out in a ticket, and prints again`()
+      async throws
+    {
+      try await Guest.run { guest in
+        try await GuestHall.prepare(guest)
+        let devices = try await GuestDevices.plugged(
+          guest, Self.hall("[device dispenser]\nmodel = ticket-dispenser\nusb = printer\n"))
+        let hall = try await GuestHall.start(
+          on: guest, [.init("dispenser", "ticket-dispenser", at: "usb:any")])
+        try await hall.device("dispenser", is: "online")
+        @Sendable func issue(_ request: String) async throws -> JSONValue {
+          try await hall.call(
+            "POST", "/v1/devices/dispenser/tickets", ["requestId": .string(request), "service": "A"]
+          ).body
+        }
+        let first = try await issue("t-1")
+        #expect(first["printed"] == "yes", "\(first)")
+        let tickets = try await devices.records(of: "dispenser", "ticket")
+        #expect(tickets.count == 1 && tickets[0].contains(first["number"]?.string ?? "?"), "\(tickets)")
+
+        try await devices.apply("unplug after 200 bytes", to: "dispenser")
+        let second = try await issue("t-2")
+        #expect(second["printed"] != "yes", "\(second)")
+        try await Self.plugBack(hall, devices, "dispenser")
+        let third = try await issue("t-3")
+        #expect(third["printed"] == "yes", "\(third)")
+        #expect(
+          try await devices.records(of: "dispenser", "ticket").last?.contains(
+            third["number"]?.string ?? "?") == true)
+      }
+    }
+
+    @Test(
+      .timeLimit(.minutes(3)),
+      arguments: [
+        "[device evaluator]\nmodel = evaluator\nusb = serial\n", "[device evaluator]\nmodel = keypad\n",
+      ])
+    func `a press on a USB evaluator reaches the intake, and a question ends when the cable is out`(
+      model: String
+    ) async throws {
+      try await Guest.run { guest in
+        try await GuestHall.prepare(guest)
+        let devices = try await GuestDevices.plugged(guest, Self.hall(model))
+        let hall = try await GuestHall.start(
+          on: guest, [.init("evaluator", "evaluator", at: "usb:port:1-1", "repeat-window = 300 ms")])
+        try await hall.device("evaluator", is: "online")
+        @Sendable func ask(_ number: Int) async throws -> JSONValue {
+          try await hall.call(
+            "POST", "/v1/devices/evaluator/ratings",
+            [
+              "requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)),
+              "timeoutSeconds": 30,
+            ]
+          ).body
+        }
+        try await Self.answered(hall, devices, "press 4") { try await ask(1) }
+        let told = try await hall.accepted("rating", count: 1)
+        #expect(told.last?["data"]?["level"] == 4, "\(told)")
+
+        let mark = hall.mark
+        async let lost = ask(2)
+        try await Self.asked(hall, after: mark)
+        try await devices.apply("unplug", to: "evaluator")
+        let answer = try await lost
+        #expect(answer["outcome"] != "rated", "\(answer)")
+
+        try await Self.plugBack(hall, devices, "evaluator")
+        try await Self.answered(hall, devices, "press 5") { try await ask(3) }
+        _ = try await Attempts.until("level 5 at the intake") {
+          try hall.accepted("rating").contains { $0["data"]?["level"] == 5 } ? true : nil
+        }
+      }
+    }
+
+    /// Waits until the evaluator asks.
+    static func asked(_ hall: GuestHall, after mark: Int) async throws {
+      _ = try await hall.event(after: mark) { $0["step"] == "rating" }
+    }
+
+    static func answered(
+      _ hall: GuestHall, _ devices: GuestDevices, _ press: String,
+      _ ask: @escaping @Sendable () async throws -> JSONValue
+    ) async throws {
+      let mark = hall.mark
+      async let answer = ask()
+      try await asked(hall, after: mark)
+      try await devices.apply(press, to: "evaluator")
+      let rated = try await answer
+      #expect(rated["outcome"] == "rated", "\(rated)")
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func `a USB document camera captures a page, is pulled out while it streams, and captures again`()
+      async throws
+    {
+      try await Guest.run { guest in
+        try await GuestHall.prepare(guest)
+        let devices = try await GuestDevices.plugged(
+          guest, Self.hall("[device camera]\nmodel = document-camera\n"))
+        let hall = try await GuestHall.start(on: guest, [.init("camera", "scanner", at: "usb:any")])
+        try await hall.device("camera", is: "online")
+        @Sendable func scan(_ request: String) async throws -> (status: Int, body: JSONValue, time: Duration)
+        {
+          try await hall.call(
+            "POST", "/v1/devices/camera/scans", ["requestId": .string(request), "maximumPages": 1])
+        }
+        let first = try await scan("scan-1")
+        #expect(first.status == 200 && first.body["scanned"]?.array?.count == 1, "\(first.body)")
+        let page = try await hall.accepted("material.page", count: 1)
+        #expect(page.first?["data"]?["mediaType"] == "image/jpeg")
+
+        try await devices.apply("freeze on", to: "camera")
+        let mark = hall.mark
+        async let second = scan("scan-2")
+        try await hall.device("camera", is: "deviceBusy", after: mark)
+        try await devices.apply("unplug", to: "camera")
+        let broken = try await second
+        #expect(broken.body["scanned"]?.array?.isEmpty != false, "\(broken.body)")
+        try await devices.apply("freeze off", to: "camera")
+        try await Self.plugBack(hall, devices, "camera")
+        let third = try await scan("scan-3")
+        #expect(third.status == 200 && third.body["scanned"]?.array?.count == 1, "\(third.body)")
+      }
+    }
+  }
+}
