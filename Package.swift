@@ -115,7 +115,7 @@ let package = Package(
     tests("Devices", ["Channels", "Codecs"]), tests("Simulation", ["Channels", "Codecs"]),
     tests("Drivers", ["Simulation", "Channels", "Devices", "Codecs", "Posix"]),
     tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
-    tests("Hotplug", ["Posix"]),
+    tests("Hotplug", ["Posix", "HallKit", "halld", "Drivers", "Devices", "Codecs", "WireJSON"]),
     tests("LinuxChannels", ["Channels", "Codecs", "Posix", "Hotplug", "USB", "ChannelProbe"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
     tests("LocalAPI", ["WireJSON", "Devices", "Posix"]),

@@ -46,6 +46,7 @@ public enum UdevRules {
     SUBSYSTEM!="usb", GOTO="hall_inherit"
     ENV{DEVTYPE}!="usb_device", GOTO="hall_inherit"
 
+
     """
 
   private static let nodes: [(transport: String, match: String)] = [
@@ -85,6 +86,7 @@ public enum UdevRules {
     for predicate in way {
       let wanted = predicate.patterns.filter { !$0.hasPrefix("!") }
       if wanted.isEmpty { continue }
+      guard wanted.allSatisfy(isHarmless) else { return [] }
       switch DeviceFact(rawValue: predicate.fact) {
       case .transport:
         transports = DeviceFact.transports.map(\.word).filter { predicate.holds(["transport": $0]) }
@@ -101,9 +103,9 @@ public enum UdevRules {
       }
     }
     let flags = self.flags(transports)
-    guard !flags.isEmpty, !ids.isEmpty || !matches.isEmpty, matches.allSatisfy(isHarmless) else { return [] }
+    guard !flags.isEmpty, !ids.isEmpty || !matches.isEmpty else { return [] }
     if ids.isEmpty { return [line(matches, flags: flags)] }
-    return ids.filter(isHarmless).map { id in
+    return ids.map { id in
       let parts = id.lowercased().split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
       var own = [attribute("ATTR{idVendor}", [String(parts[0])])]
       if parts.count == 2, parts[1] != "*" { own.append(attribute("ATTR{idProduct}", [String(parts[1])])) }
@@ -132,7 +134,6 @@ public enum UdevRules {
 
   /// What could end a value, or be taken for another rule, is in no profile that is right.
   private static func isHarmless(_ text: String) -> Bool {
-    !text.unicodeScalars.contains { $0 == "\\" || $0 == "$" || $0 == "%" || $0.value < 0x20 }
-      && text.count { $0 == "\"" } <= 2
+    !text.unicodeScalars.contains { "\"\\$%".unicodeScalars.contains($0) || $0.value < 0x20 }
   }
 }

@@ -27,14 +27,24 @@ enum DevicesVerb {
     } catch {
       return ConfigurationFiles.refuse(error, Halld.language)
     }
+    let json = arguments.has("json")
+    guard arguments.has("follow") else {
+      show(await LinuxBus().candidates(at: .usb(.any)), profiles, json: json)
+      return ExitCode.ok
+    }
+    let following = Task { await follow(profiles, json: json) }
+    for await _ in Signals.stream([Signals.terminate, Signals.interrupt]) { break }
+    following.cancel()
+    return ExitCode.ok
+  }
+
+  private static func follow(_ profiles: ProfileSet, json: Bool) async {
     let bus = LinuxBus()
     let everything = ChannelAddress.usb(.any)
-    while true {
+    while !Task.isCancelled {
       let candidates = await bus.candidates(at: everything)
-      show(candidates, profiles, json: arguments.has("json"))
-      guard arguments.has("follow") else { return ExitCode.ok }
+      show(candidates, profiles, json: json)
       await bus.waitForChange(at: everything, from: candidates)
-      if Task.isCancelled { return ExitCode.ok }
     }
   }
 
@@ -49,7 +59,8 @@ enum DevicesVerb {
         if let unit = candidate.unit { value["place"] = .string(unit.place) }
         return .object(value)
       }
-      let bytes = (try? JSON.encode(["candidates": .array(all)])) ?? []
+      let value: JSONValue = ["candidates": .array(all)]
+      let bytes = (try? JSON.encode(value)) ?? []
       StandardStreams.writeOut(String(decoding: bytes, as: UTF8.self) + "\n")
       return
     }
