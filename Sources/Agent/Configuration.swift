@@ -353,7 +353,9 @@ extension ChannelKind {
 
   /// Whether a slot's port can give it. A USB device has nodes of any form.
   func canBe(at port: ChannelAddress) -> Bool {
-    if case .usb = port { return !Set(transports).isDisjoint(with: ["usb", "tty", "hidraw", "evdev", "video"]) }
+    if case .usb = port {
+      return !Set(transports).isDisjoint(with: ["usb", "tty", "hidraw", "evdev", "video"])
+    }
     return transports.contains(port.transport)
   }
 }

@@ -65,7 +65,8 @@ public enum DeviceFact: String, Sendable, CaseIterable {
   /// Every word that `transport` can be, and the form of channel it gives; nil where it gives whichever is needed.
   public static let transports: [(word: String, channel: ChannelKind?)] = [
     ("tty", .byteStream), ("http", .httpExchange), ("sane", .pageFeed), ("cups", .printQueue),
-    ("simulated", nil), ("usb", .byteStream), ("usblp", .byteStream), ("hidraw", .reports), ("evdev", .inputEvents),
+    ("simulated", nil), ("usb", .byteStream), ("usblp", .byteStream), ("hidraw", .reports),
+    ("evdev", .inputEvents),
     ("video", .frames),
   ]
 }

@@ -67,7 +67,9 @@ enum DevicesVerb {
     var text = ""
     for candidate in candidates {
       text += candidate.address.description + "\n"
-      for (name, fact) in candidate.facts.sorted(by: { $0.key < $1.key }) { text += "    \(name) = \(fact)\n" }
+      for (name, fact) in candidate.facts.sorted(by: { $0.key < $1.key }) {
+        text += "    \(name) = \(fact)\n"
+      }
       for (kind, profile) in fits(candidate, profiles).sorted(by: { $0.key < $1.key }) {
         text += "  ✓ \(kind): \(profile)\n"
       }

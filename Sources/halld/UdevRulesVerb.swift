@@ -37,7 +37,8 @@ enum UdevRulesVerb {
     configuration.slots.compactMap { slot in
       guard case .usb(let place) = slot.port else { return nil }
       let drivers = Catalog.drivers.filter { driver in
-        slot.profile.flatMap { profiles.named($0)?.driver }.map { $0 == driver.name } ?? (driver.kind == slot.kind)
+        slot.profile.flatMap { profiles.named($0)?.driver }.map { $0 == driver.name }
+          ?? (driver.kind == slot.kind)
       }
       let transports = drivers.flatMap { driver in
         DeviceFact.transports.filter { $0.channel == driver.channel }.map(\.word)

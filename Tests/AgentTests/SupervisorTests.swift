@@ -73,14 +73,18 @@ import Testing
   @Test func `what has been disconnected stays so until something else is known of it`() {
     var supervisor = Supervisor()
     #expect(supervisor.lost(Fault(.deviceGone, "read"), after: .seconds(60)).shown?.code == .deviceGone)
-    #expect(supervisor.failed(Fault(.deviceAbsent, "nothing at usb:any"), at: .seconds(61)).shown?.code == .deviceGone)
+    #expect(
+      supervisor.failed(Fault(.deviceAbsent, "nothing at usb:any"), at: .seconds(61)).shown?.code
+        == .deviceGone)
     #expect(supervisor.failed(Fault(.deviceOther), at: .seconds(62)).shown?.code == .deviceOther)
     #expect(supervisor.failed(Fault(.deviceAbsent), at: .seconds(63)).shown?.code == .deviceAbsent)
   }
 
   /// Whatever happens in whatever order: waits stay between 10 ms and 30 s, nothing is hidden for longer than two seconds
   /// after an arrival, and a port is reset at most once between two times in service.
-  @Test(arguments: 0..<100) func `no order of events makes it wait too long, hide a fault or reset twice`(seed: UInt64) {
+  @Test(arguments: 0..<100) func `no order of events makes it wait too long, hide a fault or reset twice`(
+    seed: UInt64
+  ) {
     var random = Walk(state: seed)
     var supervisor = Supervisor()
     var now = Duration.seconds(1)
@@ -100,7 +104,8 @@ import Testing
         supervisor.attached()
         (resets, arrived) = (0, nil)
       case 2:
-        let step = supervisor.lost(Fault(.deviceGone), after: .seconds(Int.random(in: 0...20, using: &random)))
+        let step = supervisor.lost(
+          Fault(.deviceGone), after: .seconds(Int.random(in: 0...20, using: &random)))
         #expect(step.shown != nil && step.wait >= .milliseconds(200) && step.wait <= .seconds(30))
         present = []
       case 3: supervisor.changed()

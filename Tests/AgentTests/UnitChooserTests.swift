@@ -9,11 +9,13 @@ import Testing
 /// The devices of a bench: readers and printers in sockets.
 struct Plugs {
   static func unit(_ port: String, model: String = "0400:c35a", serial: String? = nil) -> DeviceUnit {
-    DeviceUnit(model: model, serial: serial, place: "c:\(port.dropFirst(2))", port: port, name: "Maker Device")
+    DeviceUnit(
+      model: model, serial: serial, place: "c:\(port.dropFirst(2))", port: port, name: "Maker Device")
   }
 
   /// A reader of the vendor class: one interface.
-  static func reader(_ port: String, serial: String? = nil, model: String = "0400:c35a") -> [ChannelCandidate] {
+  static func reader(_ port: String, serial: String? = nil, model: String = "0400:c35a") -> [ChannelCandidate]
+  {
     let unit = unit(port, model: model, serial: serial)
     return [raw(unit, classes: "ff/00/00")]
   }
@@ -36,7 +38,9 @@ struct Plugs {
       address: address, facts: raw.facts.merging(["transport": address.transport]) { $1 }, unit: raw.unit)
   }
 
-  static func slot(_ role: String, _ port: String, kind: DeviceKind = .idCardReader, profile: String? = nil) -> Slot {
+  static func slot(_ role: String, _ port: String, kind: DeviceKind = .idCardReader, profile: String? = nil)
+    -> Slot
+  {
     var slot = Slot(role: role)
     slot.kind = kind
     slot.port = ChannelAddress(port) ?? .simulated(name: "wrong")
@@ -131,12 +135,15 @@ extension UnitChoice {
     let unit = Plugs.unit("1-1", model: "10c4:ea60")
     let raw = Plugs.raw(unit, classes: "ff/00/00", driver: "cp210x")
     let line = Plugs.node(.tty(path: "/dev/ttyUSB0"), on: raw)
-    #expect(await look(UnitRegister(), Plugs.slot("idcard", "usb:any"), [raw, line]).fault?.code == .deviceAbsent)
+    #expect(
+      await look(UnitRegister(), Plugs.slot("idcard", "usb:any"), [raw, line]).fault?.code == .deviceAbsent)
     let bound = await look(UnitRegister(), Plugs.slot("idcard", "usb:port:1-1"), [raw, line])
     #expect(bound.address == "tty:/dev/ttyUSB0" && bound.profile == "reader-serial")
   }
 
-  @Test func `the kernel's node is taken before the bare interface, which is taken where there is none`() async {
+  @Test func `the kernel's node is taken before the bare interface, which is taken where there is none`()
+    async
+  {
     let slot = Plugs.slot("dispenser", "usb:any", kind: .ticketDispenser)
     let unit = Plugs.unit("1-3", model: "0416:5011")
     let held = Plugs.raw(unit, classes: "07/01/02", driver: "usblp")
@@ -150,7 +157,9 @@ extension UnitChoice {
     let slots = [Plugs.slot("left", "usb:port:1-1"), Plugs.slot("right", "usb:port:1-2")]
     let register = UnitRegister()
     await register.configure(slots)
-    func at(_ port: String, _ all: [ChannelCandidate]) -> [ChannelCandidate] { all.filter { $0.unit?.port == port } }
+    func at(_ port: String, _ all: [ChannelCandidate]) -> [ChannelCandidate] {
+      all.filter { $0.unit?.port == port }
+    }
     let before = Plugs.reader("1-1", serial: "AAA1") + Plugs.reader("1-2", serial: "BBB2")
     #expect(await attach(register, slots[0], at("1-1", before)).port == "1-1")
     #expect(await attach(register, slots[1], at("1-2", before)).port == "1-2")
@@ -250,7 +259,8 @@ extension UnitChoice {
     #expect(await look(register, slots[0], [first, printer]).address != nil)
     let second = await look(register, slots[1], [first, printer])
     #expect(second.address == "usb-interface:1-4:1.1")
-    #expect(register.isShared(unit, besides: "idcard") && register.roles(of: unit) == ["dispenser", "idcard"])
+    #expect(
+      register.isShared(unit, besides: "idcard") && register.roles(of: unit) == ["dispenser", "idcard"])
   }
 
   @Test func `a device that lacks only its kernel driver's node names the module`() async {
@@ -263,7 +273,8 @@ extension UnitChoice {
     let missing = await look(UnitRegister(), printer, [raw]).fault
     #expect(missing?.code == .driverMissing && missing?.evidence.contains("usblp") == true)
     // With the node there is nothing to miss.
-    let line = Plugs.node(.tty(path: "/dev/ttyACM0"), on: Plugs.raw(unit, classes: "02/02/01", driver: "cdc_acm"))
+    let line = Plugs.node(
+      .tty(path: "/dev/ttyACM0"), on: Plugs.raw(unit, classes: "02/02/01", driver: "cdc_acm"))
     #expect(await look(UnitRegister(), evaluator, [line]).address == "tty:/dev/ttyACM0")
   }
 
@@ -300,7 +311,9 @@ extension UnitChoice {
         serving[role] = nil
       }
       let all = plugged.sorted { $0.key < $1.key }.flatMap { Plugs.reader($0.key, serial: $0.value) }
-      guard let slot = slots.filter({ serving[$0.role] == nil }).randomElement(using: &random) else { continue }
+      guard let slot = slots.filter({ serving[$0.role] == nil }).randomElement(using: &random) else {
+        continue
+      }
       let candidates = all.filter { one in
         if case .usb(.port(let port)) = slot.port { one.unit?.port == port } else { true }
       }

@@ -52,12 +52,16 @@ import Testing
         ])
     #expect(
       Self.rules([
-        [("transport", ["usblp", "usb"]), ("usb-class", ["07/01/01", "07/01/*"]), ("ieee1284-model", ["X*"])]
+        [
+          ("transport", ["usblp", "usb"]), ("usb-class", ["07/01/01", "07/01/*"]), ("ieee1284-model", ["X*"]),
+        ]
       ]) == [
         #"ENV{ID_USB_INTERFACES}=="*:070101:*|*:0701??:*", ENV{HALL_DEVICE}="1", ENV{HALL_USB}="1", ENV{HALL_USBLP}="1""#
       ])
     #expect(
-      Self.rules([[("transport", ["evdev"]), ("usb-maker", ["Simulated"]), ("usb-product", ["Rating keypad"])]])
+      Self.rules([
+        [("transport", ["evdev"]), ("usb-maker", ["Simulated"]), ("usb-product", ["Rating keypad"])]
+      ])
         == [
           #"ATTR{manufacturer}=="Simulated", ATTR{product}=="Rating keypad", ENV{HALL_DEVICE}="1", ENV{HALL_EVDEV}="1""#
         ])

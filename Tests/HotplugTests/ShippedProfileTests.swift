@@ -28,9 +28,10 @@ import WireJSON
         "\(profile.name): no description under \(Self.directory)")
       // What is on USB is described as udev tells it.
       let isUSB = profile.match.flatMap(\.self).contains { predicate in
-        predicate.fact == "transport" && ["usb", "usblp", "hidraw", "evdev", "video"].contains { word in
-          predicate.holds(["transport": word])
-        }
+        predicate.fact == "transport"
+          && ["usb", "usblp", "hidraw", "evdev", "video"].contains { word in
+            predicate.holds(["transport": word])
+          }
       }
       #expect(!isUSB || names.contains(profile.name + ".umockdev"), "\(profile.name): needs a .umockdev")
     }
@@ -41,7 +42,8 @@ import WireJSON
     let result = try await RunningProgram.run(
       Programs.path(of: "umockdev-run") ?? "umockdev-run",
       [
-        "-d", "\(Repository.root)/\(directory)/\(name).umockdev", "--", Built.path("halld"), "devices", "--json",
+        "-d", "\(Repository.root)/\(directory)/\(name).umockdev", "--", Built.path("halld"), "devices",
+        "--json",
         "--profiles", Repository.root + "/config/profiles",
       ])
     #expect(result.status == .exited(0), "\(result.errors)")
@@ -61,7 +63,8 @@ import WireJSON
   }
 
   @Test(.enabled(if: hasUMockdev, "umockdev-run is not installed"), arguments: shipped.names)
-  func `the device of a profile is recognised as that and nothing else of its kind`(name: String) async throws {
+  func `the device of a profile is recognised as that and nothing else of its kind`(name: String) async throws
+  {
     let profile = try #require(Self.shipped.named(name))
     let isDescribed = Files.exists("\(Repository.root)/\(Self.directory)/\(name).umockdev")
     let candidates = isDescribed ? try await Self.candidates(name) : [try Self.facts(name)]

@@ -108,9 +108,11 @@ import Testing
       "--", try Files.realPath("/proc/self/exe"), "--testing-library", "swift-testing", "--filter",
       "MockedDevices/",
     ]
-    let process = try ChildProcess.spawn("env", arguments: arguments, standardOutput: .null, standardError: .pipe)
+    let process = try ChildProcess.spawn(
+      "env", arguments: arguments, standardOutput: .null, standardError: .pipe)
     var output: [UInt8] = []
-    while let bytes = try await process.errorOutput?.read(upTo: 65536, timeout: .seconds(100)), !bytes.isEmpty {
+    while let bytes = try await process.errorOutput?.read(upTo: 65536, timeout: .seconds(100)), !bytes.isEmpty
+    {
       output += bytes
     }
     let status = await process.wait(timeout: .seconds(20))

@@ -269,6 +269,7 @@ public final class SimulatedDisk: FileSystem {
 
   // MARK: FileSystem
 
+  /// Opens a file.
   public func open(_ path: String, _ opening: FileOpening) throws(SystemError) -> any OpenFile {
     let found = try look(path) { Self.entry(path, $0) }
     switch (found, opening) {
@@ -287,10 +288,12 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Whether a name is there now, flushed or not.
   public func exists(_ path: String) -> Bool {
     ((try? look(path) { Self.entry(path, $0) != nil }) ?? false) || path == "."
   }
 
+  /// Bytes of a file as it is now.
   public func size(_ path: String) throws(SystemError) -> Int {
     try look(path) { (state) throws(SystemError) in
       guard case .file(let number)? = Self.entry(path, state) else {
@@ -300,6 +303,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// The whole of a file as it is now.
   public func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
     try look(path) { (state) throws(SystemError) in
       guard case .file(let number)? = Self.entry(path, state) else {
@@ -311,6 +315,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Names in a directory as it is now.
   public func list(_ directory: String) throws(SystemError) -> [String] {
     try look(directory) { (state) throws(SystemError) in
       guard let found = state.directories[directory] else {
@@ -320,6 +325,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Makes a directory; it outlives a crash when the one above is flushed.
   public func makeDirectory(_ path: String, mode: UInt32, parents: Bool) throws(SystemError) {
     if exists(path) { return }
     let above = Files.directory(of: path)
@@ -330,6 +336,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Removes an empty directory.
   public func removeDirectory(_ path: String) throws(SystemError) {
     try change(.unlink, path) { (state) throws(SystemError) in
       guard let directory = state.directories[path] else { throw SystemError(call: "rmdir \(path)", code: 2) }
@@ -341,6 +348,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Removes a name; a crash may bring it back until the directory is flushed.
   public func unlink(_ path: String) throws(SystemError) {
     guard case .file(let number)? = try look(path, { Self.entry(path, $0) }) else {
       throw SystemError(call: "unlink \(path)", code: 2)
@@ -351,6 +359,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Gives a file another name; a crash may undo it until the directory is flushed.
   public func rename(_ path: String, to newPath: String) throws(SystemError) {
     guard case .file(let number)? = try look(path, { Self.entry(path, $0) }) else {
       throw SystemError(call: "rename \(path)", code: 2)
@@ -367,6 +376,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Flushes what a directory names.
   public func syncDirectory(_ path: String) throws(SystemError) {
     try change(.syncDirectory, path) { (state) throws(SystemError) in
       guard let directory = state.directories[path] else {
@@ -377,6 +387,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// Gives a file its blocks ahead, or nothing at all when the disk has not enough.
   public func reserve(_ path: String, bytes: UInt64) throws(SystemError) {
     let file = try open(path, .creating(mode: 0o600))
     let size = try Int(file.size())
@@ -394,6 +405,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
+  /// What the disk still takes.
   public func freeSpace(_ path: String) throws(SystemError) -> Files.FreeSpace {
     try look(path) { state in
       Files.FreeSpace(
