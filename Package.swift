@@ -130,7 +130,7 @@ let package = Package(
       name: "KernelLabTests",
       dependencies: [
         "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Codecs",
-        "Simulation", "SimulationHost",
+        "Simulation", "SimulationHost", "ChannelProbe",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -13,7 +13,7 @@ Commands, one a line; endpoints in hexadecimal, packets as the device would send
   status NN · id HEX        the printer's port status · its device id, length included
   mute              port status and device id are not answered any more
   unplug
-On standard output: `attached`, `out EP HEX`, `cleared EP`, `setup HEX`, `unlink`, `detached`.
+On standard output: `flags EP 40` for a request that ends with an empty packet, `attached`, `out EP HEX`, `cleared EP`, `setup HEX`, `unlink`, `detached`.
 """
 import collections, os, select, socket, struct, sys, time
 
@@ -66,13 +66,15 @@ class Device:
         if command == 2:
             self.unlink(sequence, struct.unpack(">I", header[20:24])[0])
             return
-        _, length, _, count, _ = struct.unpack(">IiiiI", header[20:40])
+        flags, length, _, _, _ = struct.unpack(">IiiiI", header[20:40])
         setup = header[40:48]
         data = self.exactly(length) if direction == 0 and length else b""
         if endpoint == 0:
             self.control(sequence, setup, data)
             return
         address = endpoint | (0x80 if direction else 0)
+        if flags & 0x40:
+            say("flags", "%02x" % address, "40")
         self.waiting[address].append([sequence, length, data, 0, b""])
         self.serve(address)
 
