@@ -14,6 +14,7 @@ public final class EvdevChannel: InputEvents {
   private struct State {
     var tracker: KeyTracker
     var presses: [KeyPress] = []
+    var isClosed = false
   }
 
   private let stream: DescriptorStream
@@ -66,7 +67,12 @@ public final class EvdevChannel: InputEvents {
     let time = SystemTime()
     let deadline = timeout.map { time.now() + $0 }
     while true {
-      if let press = state.withLock({ $0.presses.isEmpty ? nil : $0.presses.removeFirst() }) { return press }
+      let (press, isClosed) = state.withLock { state in
+        (state.presses.isEmpty ? nil : state.presses.removeFirst(), state.isClosed)
+      }
+      // What was not taken before the channel was closed is nobody's any more.
+      if isClosed { throw .cancelled }
+      if let press { return press }
       let bytes: [UInt8]
       do throws(StreamError) {
         bytes = try await stream.read(
@@ -99,6 +105,7 @@ public final class EvdevChannel: InputEvents {
 
   /// Lets the device go and ends the channel.
   public func close() async {
+    state.withLock { $0.isClosed = true }
     // Closing does it too, but only when a read in progress has returned. A device that is gone needs no release.
     _ = stream.withDescriptor { try? InputDevice.release($0) }
     stream.close()

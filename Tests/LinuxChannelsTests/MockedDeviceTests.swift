@@ -30,14 +30,17 @@ import Testing
 
     """
 
-  /// A boot keypad's events: MSC_SCAN, KEY_5 down, repeated, up; then KEY_ENTER down and up, each with its SYN_REPORT.
-  private static let keypadScript = """
-    d 0 /dev/input/event7
-    r 50 \(events([(4, 4, 0x70022), (1, 6, 1), (0, 0, 0)]))
-    r 20 \(events([(1, 6, 2), (0, 0, 1)]))
-    r 20 \(events([(1, 6, 0), (0, 0, 0), (1, 28, 1), (0, 0, 0), (1, 28, 0), (0, 0, 0)]))
+  /// A boot keypad's events: MSC_SCAN, KEY_5 down, repeated, up; KEY_ENTER down and up, each with its SYN_REPORT. Over and
+  /// over for two minutes, because the program does not wait with the first until somebody has opened the node.
+  private static let keypadScript: String = {
+    let turn = """
+      r 40 \(events([(4, 4, 0x70022), (1, 6, 1), (0, 0, 0)]))
+      r 40 \(events([(1, 6, 2), (0, 0, 1)]))
+      r 40 \(events([(1, 6, 0), (0, 0, 0), (1, 28, 1), (0, 0, 0), (1, 28, 0), (0, 0, 0)]))
 
-    """
+      """
+    return "d 0 /dev/input/event7\n" + String(repeating: turn, count: 1000)
+  }()
 
   private static let reader = """
     P: /devices/pci0000:00/0000:00:14.0/usb1/1-3/1-3:1.0/0003:2B8B:2721.0004/hidraw/hidraw3
@@ -108,15 +111,20 @@ import Testing
       "--", try Files.realPath("/proc/self/exe"), "--testing-library", "swift-testing", "--filter",
       "MockedDevices/",
     ]
-    let process = try ChildProcess.spawn(
-      "env", arguments: arguments, standardOutput: .null, standardError: .pipe)
-    var output: [UInt8] = []
-    while let bytes = try await process.errorOutput?.read(upTo: 65536, timeout: .seconds(100)), !bytes.isEmpty
-    {
-      output += bytes
-    }
-    let status = await process.wait(timeout: .seconds(20))
-    let text = String(decoding: output, as: UTF8.self)
+    var (status, text): (Posix.ExitStatus?, String)
+    var tries = 0
+    repeat {
+      tries += 1
+      let process = try ChildProcess.spawn(
+        "env", arguments: arguments, standardOutput: .null, standardError: .pipe)
+      var output: [UInt8] = []
+      while let bytes = try await process.errorOutput?.read(upTo: 65536, timeout: .seconds(100)),
+        !bytes.isEmpty
+      { output += bytes }
+      status = await process.wait(timeout: .seconds(20))
+      text = String(decoding: output, as: UTF8.self)
+      // umockdev 0.17.16 itself was seen to trap (SIGTRAP) while it starts, once in some ten runs.
+    } while status == .signalled(5) && tries < 3
     #expect(status == .exited(0), "\(text)")
     // All of them ran, and none was skipped.
     #expect(text.contains("2 tests in 1 suite passed"), "\(text)")
@@ -135,10 +143,10 @@ struct MockedDevices {
   @Test func `a keypad's keys are heard as they go down`() async throws {
     let keypad = try await EvdevChannel.open(path: "/dev/input/event7")
     #expect(keypad.name == "Rate Pad")
-    let first = try await keypad.next(timeout: .seconds(30))
-    #expect(first.code == 6)
-    #expect(try await keypad.next(timeout: .seconds(30)).code == 28)
-    await #expect(throws: ChannelError.timedOut) { _ = try await keypad.next(timeout: .milliseconds(200)) }
+    // Whichever comes first: they take turns, and neither repeats nor releases are told.
+    var codes: [UInt16] = []
+    for _ in 0..<6 { codes.append(try await keypad.next(timeout: .seconds(50)).code) }
+    #expect(codes == [6, 28, 6, 28, 6, 28] || codes == [28, 6, 28, 6, 28, 6])
     await keypad.close()
     await #expect(throws: ChannelError.cancelled) { _ = try await keypad.next(timeout: nil) }
   }
