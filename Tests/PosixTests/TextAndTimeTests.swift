@@ -205,3 +205,18 @@ struct IdentifierTests {
     #expect(Identifier.random(0) == [] && Identifier.random(-1) == [])
   }
 }
+
+@Suite struct SuspendWatchTests {
+  @Test func `only time that the machine slept counts, not what the clocks are read apart`() {
+    #expect(SuspendWatch.slept(from: 1_000, to: 1_000) == nil)
+    #expect(SuspendWatch.slept(from: 0, to: 99_000_000) == nil)
+    #expect(SuspendWatch.slept(from: 5_000_000_000, to: 4_000_000_000) == nil)
+    #expect(SuspendWatch.slept(from: 1_000_000_000, to: 3_601_000_000_000) == .seconds(3600))
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `the watch ends with the one who listens`() async {
+    let listening = Task { for await _ in SuspendWatch.resumes() {} }
+    listening.cancel()
+    await listening.value
+  }
+}
