@@ -14,6 +14,7 @@ struct Measurement: Sendable {
     "page": .page,
     "backlog": .backlog,
     "receive": .receive,
+    "postfix": .postfix,
   ]
 }
 

@@ -68,10 +68,10 @@ actor PageDirectory {
     let header = PageHeader(
       id: id, mediaType: draft.mediaType, time: time.rfc3339, bytes: draft.bytes.count, sha256: digest.hex,
       visit: draft.visit)
-    let bytes = try PageFile.encode(header, content: draft.bytes, key: key)
+    let parts = try PageFile.encode(header, content: draft.bytes, digest: digest, key: key)
     do throws(SystemError) {
       let directory = try directory(of: day)
-      try files.createDurable(directory: "\(root)/\(directory)", name: id, parts: [bytes])
+      try files.createDurable(directory: "\(root)/\(directory)", name: id, parts: parts)
       return "\(directory)/\(id)"
     } catch {
       current = nil
@@ -114,9 +114,10 @@ actor PageDirectory {
     do throws(SystemError) {
       bytes = try files.read("\(root)/\(file)", limit: PageFile.contentLimit + PageFile.overheadLimit)
     } catch { throw Self.failure(error) }
+    let header: PageHeader
     let content: [UInt8]
     do throws(PageFile.Failure) {
-      content = try PageFile.decode(bytes, key: key).1
+      (header, content) = try PageFile.decode(bytes, key: key)
     } catch .otherKey {
       throw .unusable(.otherKey)
     } catch .keyMissing {
@@ -124,7 +125,8 @@ actor PageDirectory {
     } catch {
       throw .unusable(.damaged)
     }
-    guard SHA256.digest(of: content) == digest else { throw .unusable(.damaged) }
+    // The envelope vouches for both, and the header names the content.
+    guard header.sha256 == digest.hex else { throw .unusable(.damaged) }
     return content
   }
 

@@ -39,9 +39,11 @@ enum PageFile {
 
   private static let magic = Array("HALLPAGE".utf8) + [1]
 
+  /// The parts of a page's file, to be written one after the other.
+  /// - Parameter digest: the content's.
   static func encode(
-    _ header: PageHeader, content: [UInt8], key: SealingKey?
-  ) throws(OutboxError) -> [UInt8] {
+    _ header: PageHeader, content: [UInt8], digest: Digest, key: SealingKey?
+  ) throws(OutboxError) -> [[UInt8]] {
     let front: [UInt8]
     do throws(JSONError) {
       let json = try JSON.encode(header)
@@ -49,8 +51,10 @@ enum PageFile {
     } catch {
       throw .invalid("page header: \(error)")
     }
+    let name = SHA256.digest(of: front).hex
+    guard let key else { return [front + Envelope.front(contentDigest: digest, name: name), content] }
     do throws(CryptoError) {
-      return front + (try Envelope.close(content, name: SHA256.digest(of: front).hex, key: key))
+      return [front, try Envelope.close(content, name: name, key: key)]
     } catch {
       throw .sealing(error)
     }

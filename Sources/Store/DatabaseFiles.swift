@@ -11,6 +11,9 @@ struct DatabaseFiles: Sendable {
   /// Size of the database file; 0 if there is none.
   var size: Int { (try? system.size(path)) ?? 0 }
 
+  /// Size of its log; 0 if there is none.
+  var logSize: Int { (try? system.size(path + "-wal")) ?? 0 }
+
   /// Makes the file if it is not there, for its owner alone: SQLite would make it as readable as the umask lets it, and
   /// gives its other files the same mode.
   func createPrivately() throws(StoreError) {

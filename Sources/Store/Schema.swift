@@ -18,6 +18,24 @@ extension Database {
   /// `HALL` in ASCII: `file(1)` and this program know the database by it.
   static let applicationID: Int64 = 0x4841_4C4C
 
+  /// How long the log may stay, in bytes: twice what comes together between two checkpoints.
+  static let logLimit = 8 * 1024 * 1024
+
+  /// Gives the log so much room, by a transaction that is taken back: its pages are written there, since they do not fit into
+  /// the cache, and mean nothing. A full disk cannot take that room any more.
+  func growLog(to bytes: Int) throws(StoreError) {
+    let usual = try queryOne("PRAGMA cache_size")?[0].integer ?? -2000
+    try run("PRAGMA cache_size = 16")
+    try run("BEGIN IMMEDIATE")
+    do throws(StoreError) {
+      try execute("CREATE TABLE log_room (content BLOB)")
+      try execute("INSERT INTO log_room VALUES (zeroblob(\(bytes)))")
+    } catch {}
+    // A failure may have taken it back already.
+    try? run("ROLLBACK")
+    try run("PRAGMA cache_size = \(usual)")
+  }
+
   /// Sets up the connection, checks whose database it is, and brings every component's tables up to date.
   /// - Returns: whether the database was made just now.
   func prepare(path: String, components: [SchemaComponent]) throws(StoreError) -> Bool {
@@ -32,7 +50,7 @@ extension Database {
       PRAGMA synchronous = FULL;
       PRAGMA foreign_keys = ON;
       PRAGMA secure_delete = ON;
-      PRAGMA journal_size_limit = 8388608;
+      PRAGMA journal_size_limit = \(Self.logLimit);
       PRAGMA wal_autocheckpoint = 1000;
       PRAGMA temp_store = MEMORY;
       PRAGMA trusted_schema = OFF;

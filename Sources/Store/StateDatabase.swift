@@ -92,6 +92,9 @@ public actor StateDatabase {
       guard findings.isEmpty else { throw .corrupt(findings.joined(separator: "; ")) }
     }
     let created = try database.prepare(path: files.path, components: components)
+    // A quarter of the reserve: what is accepted and erased on a full disk goes into the room that the log has already.
+    let logBytes = min(Database.logLimit, reserveBytes / 4)
+    if files.logSize < logBytes { try? database.growLog(to: logBytes) }
     try files.syncLog()
     files.clearSuspicion()
     self.database = database
