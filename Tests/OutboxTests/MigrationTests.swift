@@ -35,7 +35,7 @@ import WireJSON
       bytes: content.count, sha256: digest.hex, visit: nil)
     try Files.createDurable(
       directory: station.pages + "/20260203", name: "0196f0c2-0000-7000-8000-000000000009",
-      parts: [try PageFile.encode(header, content: content, key: nil)])
+      parts: try PageFile.encode(header, content: content, digest: digest, key: nil))
     try await database.write { db throws(StoreError) in
       try db.run(
         "INSERT INTO outbox_meta VALUES ('epoch', 'old-epoch'), ('machine', ?), ('key', '')",
