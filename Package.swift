@@ -31,6 +31,7 @@ let package = Package(
   targets: [
     // C: what Swift's Glibc module does not show, and the system libraries (design: Structure).
     .target(name: "CLinux"),
+    .target(name: "CErase"),
     .target(name: "CPages", exclude: ["Pages"]),
     .systemLibrary(name: "CCups", providers: [.apt(["libcups2-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -83,7 +84,7 @@ let package = Package(
     program(
       "halld",
       [
-        "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
+        "CErase", "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
         "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
         "Posix", "Crypto", "WireJSON", "Console", "PageImages",
       ]),
@@ -127,6 +128,13 @@ let package = Package(
         "Drivers", "HTTPServer",
       ]),
     .testTarget(
+      name: "CardReadTests",
+      dependencies: [
+        "TestKit", "Posix", "Drivers", "Devices", "Channels", "Codecs", "Simulation", "SimulationHost",
+        "LinuxChannels",
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "KernelLabTests",
       dependencies: [
         "TestKit", "LabKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Codecs",
@@ -149,3 +157,8 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Built only by .ci/fuzz: it has no main of its own, libFuzzer's calls it.
+if Context.environment["HALL_FUZZ"] != nil {
+  package.targets.append(program("Fuzz", ["Codecs"]))
+}

@@ -324,7 +324,9 @@ struct AgentAPI: Sendable {
         }
         return .done(["shown": true])
       case .readCard:
-        let visit = try await agent.visits.visit(for: request.visit)
+        let isKiosk = facilities.settings.current.isKiosk
+        let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: !isKiosk)
+        if isKiosk, visit == nil { throw Problem(.visitRequired) }
         return try await agent.cards.read(context, session: session, visit: visit)
       case .scan:
         guard let visit = try await agent.visits.visit(for: request.visit) else {

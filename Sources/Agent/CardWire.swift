@@ -1,15 +1,22 @@
 import Codecs
+import Crypto
 import Devices
 import WireJSON
 
 /// A card's contents as JSON, for the one caller they are read for: the only place where they are revealed.
 enum CardWire {
-  static func json(_ reading: CardReading) -> JSONValue {
+  /// - Parameters:
+  ///   - picture: the decoded photo, where there is one.
+  ///   - isMasked: whether numbers are given with their middle masked.
+  static func json(
+    _ reading: CardReading, picture: PhotoDecoder.Picture? = nil, isMasked: Bool = false
+  ) -> JSONValue {
     let card = reading.card
     var fields: [String: JSONValue] = [:]
-    if case .unknown = card.kind {
-      // An unknown letter yields what was read, and no guess at its fields.
-      fields["text"] = .string(Base64.encode(card.text.reveal()))
+    if case .unknown(let letter) = card.kind {
+      // An unknown letter yields what was read, and no guess at its fields: a number may be anywhere in it.
+      if !isMasked { fields["text"] = .string(Base64.encode(card.text.reveal())) }
+      if let letter { fields["letter"] = .integer(Int64(letter)) }
     } else {
       for key in IDCardKey.allCases {
         guard let raw = card[key] else { continue }
@@ -30,18 +37,76 @@ enum CardWire {
       }
       if let number = card.idNumber {
         fields["idNumber"] = [
-          "value": .string(number.normalised.reveal()), "checkDigit": .string(word(number.checkDigit)),
+          "value": .string(isMasked ? number.normalised.masked : number.normalised.reveal()),
+          "checkDigit": .string(word(number.checkDigit)),
           "birth": .string(word(card.birthAgreement)), "sex": .string(word(card.sexAgreement)),
         ]
       }
     }
+    if isMasked, let number = card[.passNumber] { fields["passNumber"] = .string(number.text.masked) }
     if let address = reading.additionalAddress { fields["additionalAddress"] = .string(address.reveal()) }
-    let photo = card.photo.reveal()
-    return [
-      "type": .string(typeWord(card.kind)), "fields": .object(fields),
-      "photo": photo.isEmpty
-        ? .null : ["format": "wlt", "decoded": false, "data": .string(Base64.encode(photo))],
+    var value: [String: JSONValue] = [
+      "type": .string(typeWord(card.kind)), "fields": .object(fields), "photo": photo(card, picture),
     ]
+    if let number = reading.cardNumber, !isMasked {
+      value["cardNumber"] = .string(Hex.encode(number.reveal()))
+    }
+    if let prints = fingerprints(card) { value["fingerprints"] = prints }
+    return .object(value)
+  }
+
+  private static func photo(_ card: IDCard, _ picture: PhotoDecoder.Picture?) -> JSONValue {
+    let block = card.photo.reveal()
+    guard !block.isEmpty else { return .null }
+    var photo: [String: JSONValue] = [
+      "format": "wlt", "decoded": .bool(picture != nil), "data": .string(Base64.encode(block)),
+    ]
+    if let picture {
+      photo["picture"] = [
+        "mediaType": .string(picture.mediaType), "data": .string(Base64.encode(picture.bytes.reveal())),
+      ]
+    }
+    return .object(photo)
+  }
+
+  /// Nil when they were not asked for.
+  private static func fingerprints(_ card: IDCard) -> JSONValue? {
+    guard let bytes = card.fingerprints?.reveal() else { return nil }
+    let size = IDCardFingerprint.length
+    return .array(
+      card.fingerprintHeaders.enumerated().map { index, header in
+        var print: [String: JSONValue] = [
+          "data": .string(Base64.encode(Array(bytes[index * size..<min(index * size + size, bytes.count)])))
+        ]
+        if let header {
+          print["finger"] = .string(word(header.finger))
+          print["registration"] = .string(word(header.registration))
+          if let quality = header.quality { print["quality"] = .integer(Int64(quality)) }
+        }
+        return .object(print)
+      })
+  }
+
+  private static func word(_ finger: IDCardFingerprint.Finger) -> String {
+    let names = ["thumb", "index", "middle", "ring", "little"]
+    switch finger {
+    case .right(let number) where names.indices.contains(number - 1): return "right-" + names[number - 1]
+    case .left(let number) where names.indices.contains(number - 1): return "left-" + names[number - 1]
+    case .unspecifiedRight: return "right"
+    case .unspecifiedLeft: return "left"
+    case .unspecified, .right, .left: return "unspecified"
+    case .other(let code): return "code-\(code)"
+    }
+  }
+
+  private static func word(_ registration: IDCardFingerprint.Registration) -> String {
+    switch registration {
+    case .registered: "registered"
+    case .failed: "failed"
+    case .notRegistered: "notRegistered"
+    case .unknown: "unknown"
+    case .other(let code): "code-\(code)"
+    }
   }
 
   private static func typeWord(_ kind: IDCard.Kind) -> String {

@@ -2,6 +2,7 @@ public import Channels
 public import Codecs
 public import Devices
 public import LocalAPI
+internal import Posix
 
 /// One device of the configuration: a role of this position and where the device is.
 public struct Slot: Sendable, Equatable {
@@ -92,6 +93,10 @@ public struct Configuration: Sendable, Equatable {
   public var services: [QueueService] = []
   /// Devices by role, in the file's order.
   public var slots: [Slot] = []
+  /// Whether citizens serve themselves here: their cards are read only within a visit that was opened.
+  public var isKiosk = false
+  /// The program that decodes photos of cards; nil for none.
+  var photoDecoder: PhotoDecoder.Settings?
   /// Simulated hall to run in this process: a file, or `builtin`; empty for none.
   public var simulation = ""
   private var places: [String: ConfPosition] = [:]
@@ -125,6 +130,12 @@ public struct Configuration: Sendable, Equatable {
   private static let profilesKey = ConfKey("profiles", .path, repeatable: true)
   private static let stopKey = ConfKey("stop-timeout", .duration(in: .seconds(1) ... .seconds(600)))
   private static let visitKey = ConfKey("visit-timeout", .duration(in: .seconds(10) ... .seconds(1800)))
+  private static let positionKindKey = ConfKey<Bool>(
+    "position-kind", .word(among: [("counter", false), ("kiosk", true)]), default: false)
+  private static let decoderProgramKey = ConfKey("program", .path, required: true)
+  private static let decoderArgumentKey = ConfKey("argument", .text(longest: 400), repeatable: true)
+  private static let decoderDirectoryKey = ConfKey("directory", .path)
+  private static let decoderTimeKey = ConfKey("timeout", .duration(in: .milliseconds(100) ... .seconds(30)))
   private static let targetKey = ConfKey("target", .text(longest: 200))
   private static let userKey = ConfKey("user", .text(longest: 32, emptyAllowed: true))
   private static let forwardKey = ConfKey(
@@ -162,13 +173,17 @@ public struct Configuration: Sendable, Equatable {
     .init(
       "agent", required: true,
       keys: [
-        hallKey, hallNameKey, positionKey, languageKey, socketKey, socketGroupKey, technicianKey,
+        hallKey, hallNameKey, positionKey, positionKindKey, languageKey, socketKey, socketGroupKey,
+        technicianKey,
         administratorKey,
         stateKey, profilesKey, stopKey, visitKey,
       ]),
     .init("intake", keys: [targetKey, userKey, forwardKey]),
     .init("outbox", keys: [quotaKey, pagesKey, eventsKey, ageKey, keepFreeKey, quarantineKey, keyFileKey]),
     .init("queue", keys: [dayKey]),
+    .init(
+      "photo-decoder",
+      keys: [decoderProgramKey, decoderArgumentKey, decoderDirectoryKey, decoderTimeKey]),
     .init("service", argument: .required, keys: [nameKey, prefixKey, windowsKey]),
     .init(
       "device", argument: .required, keys: [kindKey, portKey, profileKey, simulatedKey],
@@ -191,6 +206,7 @@ public struct Configuration: Sendable, Equatable {
       hall = try section.value(Self.hallKey)
       hallName = try section.optional(Self.hallNameKey) ?? hall
       position = try section.value(Self.positionKey)
+      isKiosk = try section.value(Self.positionKindKey)
       language = try section.value(Self.languageKey)
       socket = try section.optional(Self.socketKey) ?? socket
       socketGroup = try section.optional(Self.socketGroupKey) ?? socketGroup
@@ -235,6 +251,14 @@ public struct Configuration: Sendable, Equatable {
           profile: try section.optional(Self.profileKey),
           simulated: try section.optional(Self.simulatedKey) ?? (port.transport == "simulated"),
           settings: settings, entries: section.entries, position: section.position))
+    }
+    if let section = document.section("photo-decoder") {
+      let program = try section.value(Self.decoderProgramKey)
+      var settings = PhotoDecoder.Settings(
+        program: program, arguments: try section.values(Self.decoderArgumentKey),
+        directory: try section.optional(Self.decoderDirectoryKey) ?? Files.directory(of: program))
+      settings.timeout = try section.optional(Self.decoderTimeKey) ?? settings.timeout
+      photoDecoder = settings
     }
     if let section = document.section("simulation") { simulation = try section.value(Self.hallFileKey) }
     let paths = [

@@ -15,6 +15,8 @@ struct Measurement: Sendable {
     "backlog": .backlog,
     "receive": .receive,
     "postfix": .postfix,
+    "card-agent": .cardAgent,
+    "card-wire": .cardWire,
   ]
 }
 

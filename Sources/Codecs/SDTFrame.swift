@@ -19,8 +19,6 @@ public enum SDTFraming {
   public static let preamble: [UInt8] = [0xAA, 0xAA, 0xAA, 0x96, 0x69]
   /// The part of the preamble that must be there.
   static let marker: [UInt8] = [0xAA, 0xAA, 0x96, 0x69]
-  /// Bytes up to the length field's last: what readers with two pipes each way have on the first (facts/idcard.md 1.2).
-  public static let headerLength = 7
   /// Largest value of the length field that a receiver takes: vendor libraries refuse more.
   public static let maximumLength = 4089
   /// Most content bytes of a frame: the length field counts the check byte too.

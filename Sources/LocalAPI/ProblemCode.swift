@@ -15,6 +15,7 @@ public enum ProblemCode: String, Sendable, CaseIterable {
   case forbidden = "access.forbidden"
   case wrongKind = "device.wrongKind"
   case visitClosed = "visit.closed"
+  case visitRequired = "visit.required"
   case materialClosed = "material.closed"
   case alreadyRated = "rating.alreadyAsked"
   case ratingBusy = "rating.inProgress"
@@ -31,7 +32,8 @@ public enum ProblemCode: String, Sendable, CaseIterable {
     case .forbidden: 403
     case .notFound: 404
     case .methodNotAllowed: 405
-    case .mismatch, .inProgress, .notCancellable, .wrongKind, .visitClosed, .materialClosed, .alreadyRated,
+    case .mismatch, .inProgress, .notCancellable, .wrongKind, .visitClosed, .visitRequired, .materialClosed,
+      .alreadyRated,
       .ratingBusy, .notSimulated:
       409
     case .resultGone: 410
@@ -92,6 +94,10 @@ public enum ProblemCode: String, Sendable, CaseIterable {
       Advice(
         .reset, .clerk, retry: false, zh: "这次办理已经结束。请开始新的办理。",
         en: "This visit has been closed. Open a new one.")
+    case .visitRequired:
+      Advice(
+        .reset, .citizen, retry: false, zh: "请先在自助机上开始办理，再读取证件。",
+        en: "Begin a visit at the kiosk before a card is read.")
     case .materialClosed:
       Advice(
         .reset, .clerk, retry: false, zh: "这份材料已经提交，不能再修改。",

@@ -180,7 +180,11 @@ public enum Route: String, Sendable, CaseIterable {
         summary: "Read the ID card, waiting up to `timeoutSeconds` for one.",
         body: .object(
           Shapes.command + [
-            .optional("timeoutSeconds", .integer(1...300), "How long to wait for a card; 30 unless given.")
+            .optional("timeoutSeconds", .integer(1...300), "How long to wait for a card; 30 unless given."),
+            .optional(
+              "masked", .boolean,
+              "Whether numbers are given with their middle masked. A read that gives them in full is audited."
+            ),
           ]),
         answer: .object(Shapes.cardReading))
     case .scan:

@@ -167,16 +167,60 @@ public enum Shapes {
     .required(
       "type", .word(["citizen", "residencePermit", "foreigner2017", "foreigner2023", "unknown"]),
       "Type of card."),
-    .required("fields", .table(.opaque(maxBytes: 8192)), "The card's fields, named as in the driver's page."),
+    .required("fields", .object(cardFields), "The card's fields; those this type has."),
     .required(
       "photo",
       .nullable(
         .object([
           .required("format", .word(["wlt"]), "The block as the card holds it."),
-          .required("decoded", .boolean, "Always false here: decoding needs the vendor's licence."),
-          .required("data", .text(max: 8192), "Base64."),
-        ])), "The photo block."),
+          .required("decoded", .boolean, "Whether the hall's decoder has given a picture of it."),
+          .required("data", .text(max: 8192), "The block, base64."),
+          .optional(
+            "picture",
+            .object([
+              .required("mediaType", .word(["image/png", "image/jpeg", "image/bmp"]), "Its format."),
+              .required("data", .text(max: 100_000), "Base64; 102 × 126 pixels."),
+            ]), "The decoded photo."),
+        ])), "The photo."),
+    .optional(
+      "fingerprints",
+      .array(
+        .object([
+          .optional(
+            "finger", .text(max: 20), "right-thumb to left-little, right, left, unspecified or code-N."),
+          .optional("registration", .text(max: 20), "registered, failed, notRegistered, unknown or code-N."),
+          .optional("quality", .integer(1...100), "Rising; left out when the card does not know it."),
+          .required("data", .text(max: 1024), "The block, base64."),
+        ]), max: 8), "Fingerprints, where the device's settings ask for them; possibly none."),
+    .optional(
+      "cardNumber", .text(max: 80), "Number of the card's body, hexadecimal, where the settings ask for it."),
     .optional("visit", .uuid, "The visit."),
+  ]
+
+  /// What does not have the form the standard gives it is `{"malformed": TEXT}` instead.
+  private static let cardFields: [Shape.Field] = [
+    .optional("name", .opaque(maxBytes: 1024), "姓名 (GA 450): name in Chinese characters."),
+    .optional("englishName", .opaque(maxBytes: 1024), "英文姓名: name in Latin letters, foreigners."),
+    .optional("sex", .opaque(maxBytes: 1024), "性别 (GB/T 2261.1): `code` and `name`."),
+    .optional("nation", .opaque(maxBytes: 1024), "民族 (GB/T 3304): `code` and `name`."),
+    .optional("birth", .opaque(maxBytes: 1024), "出生 (GA 450): date."),
+    .optional("address", .opaque(maxBytes: 1024), "住址 (GA 450)."),
+    .optional(
+      "idNumber", .opaque(maxBytes: 1024),
+      "公民身份号码 (GB 11643) or the permit's number: `value`, and the verdicts `checkDigit`, `birth`, `sex`."),
+    .optional("authority", .opaque(maxBytes: 1024), "签发机关 (GA 450)."),
+    .optional("validFrom", .opaque(maxBytes: 1024), "有效期限起 (GA 450): date."),
+    .optional("validTo", .opaque(maxBytes: 1024), "有效期限止 (GA 450): date or 长期."),
+    .optional("passNumber", .opaque(maxBytes: 1024), "通行证号码: residence permits."),
+    .optional("issueCount", .opaque(maxBytes: 1024), "签发次数: residence permits."),
+    .optional("renewalCount", .opaque(maxBytes: 1024), "换证次数: foreigners, 2023."),
+    .optional("nationality", .opaque(maxBytes: 1024), "国籍 (GB/T 2659): three letters, foreigners."),
+    .optional("version", .opaque(maxBytes: 1024), "证件版本号: foreigners, 2017."),
+    .optional("authorityCode", .opaque(maxBytes: 1024), "申请受理机关代码: foreigners, 2017."),
+    .optional("previousNumberLink", .opaque(maxBytes: 1024), "与前证号码的关联: foreigners, 2023."),
+    .optional("additionalAddress", .opaque(maxBytes: 4096), "追加住址: lines."),
+    .optional("letter", .integer(0...65_535), "Of an unknown type: the code of its letter."),
+    .optional("text", .text(max: 2048), "Of an unknown type: the text block, base64."),
   ]
 
   static let scanRequest: [Shape.Field] = [

@@ -54,14 +54,19 @@ public final class ChildProcess: Sendable {
   /// The child's input, with ``Input/pipe``; closing it is the end of the input.
   public let input: DescriptorStream?
 
+  /// Which of the confinements that a system may refuse hold; nil for a child that is not confined.
+  public let confinement: Confinement?
+
   private let process: SpawnedProcess
   private let isKilledOnRelease: Bool
 
   private init(
-    process: SpawnedProcess, isKilledOnRelease: Bool, input: DescriptorStream?, output: DescriptorStream?,
+    process: SpawnedProcess, confinement: Confinement? = nil, isKilledOnRelease: Bool,
+    input: DescriptorStream?, output: DescriptorStream?,
     errorOutput: DescriptorStream?
   ) {
     self.process = process
+    self.confinement = confinement
     self.isKilledOnRelease = isKilledOnRelease
     self.input = input
     self.output = output
@@ -117,6 +122,54 @@ public final class ChildProcess: Sendable {
       process: SpawnedProcess(id: id, pidfd: Descriptor(adopting: pidfd)),
       isKilledOnRelease: isKilledOnRelease,
       input: input.takeOwnSide(), output: output.takeOwnSide(), errorOutput: error.takeOwnSide())
+  }
+
+  /// Starts a program that is not trusted with anything but its input: an empty environment, no descriptors beside its
+  /// standard streams, no new privileges, no core dump, no file that grows, limits to processor time and memory; the account
+  /// `nobody` where this process is root; and, as far as the system permits (``confinement``), no network and no files but
+  /// the system's programs and libraries and `workingDirectory`, all of them for reading only.
+  /// - Parameters:
+  ///   - path: an absolute path.
+  ///   - workingDirectory: what the program may read beside the system's own.
+  ///   - seconds: of processor time, before it is killed.
+  ///   - memory: bytes of address space.
+  public static func spawnConfined(
+    _ path: String, arguments: [String] = [], workingDirectory: String, seconds: UInt32, memory: UInt64,
+    standardInput: Input, standardOutput: Output
+  ) throws(SystemError) -> ChildProcess {
+    let call = "run \(path) confined"
+    for text in [path, workingDirectory] + arguments { try refuseNul(text, call) }
+    var input = try Connection.input(standardInput)
+    var output = try Connection.output(standardOutput, 1)
+    let error = try Connection.output(.null, 2)
+    let argumentList = CStrings([path] + arguments)
+    let environmentList = CStrings([])
+    var pidfd: Int32 = -1
+    var layers: UInt32 = 0
+    let id = try check(
+      SpawnWindow.spawn {
+        unsafe clinux_spawn_sandboxed(
+          path, argumentList.pointers, environmentList.pointers, workingDirectory, input.childSide,
+          output.childSide, error.childSide, seconds, memory, &pidfd, &layers)
+      }, call)
+    return ChildProcess(
+      process: SpawnedProcess(id: id, pidfd: Descriptor(adopting: pidfd)),
+      confinement: Confinement(rawValue: layers), isKilledOnRelease: true,
+      input: input.takeOwnSide(), output: output.takeOwnSide(), errorOutput: nil)
+  }
+
+  /// What a system may refuse to confine, by its kernel or by the rules that this process itself is under.
+  public struct Confinement: OptionSet, Sendable {
+    /// The bits of `CLINUX_SANDBOX_…`.
+    public let rawValue: UInt32
+    /// Confinements from bits.
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// A network namespace of its own, with nothing in it (unshare(2)).
+    public static let network = Confinement(rawValue: UInt32(CLINUX_SANDBOX_NETWORK))
+    /// Files for reading only, and few (landlock(7)).
+    public static let files = Confinement(rawValue: UInt32(CLINUX_SANDBOX_FILES))
+    /// Another account than this process's.
+    public static let account = Confinement(rawValue: UInt32(CLINUX_SANDBOX_ACCOUNT))
   }
 
   /// Waits for the end of the child; `nil` when the time is over or the task was cancelled before.

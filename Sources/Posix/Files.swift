@@ -147,6 +147,23 @@ public enum Files {
     return FreeSpace(bytes: free, totalBytes: total, files: files)
   }
 
+  /// Reads so many bytes from a place of a file; fewer at its end, or where a part of it cannot be read.
+  public static func readPart(_ path: String, from offset: UInt64, count: Int) throws(SystemError) -> [UInt8]
+  {
+    let file = try open(path, .reading)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
+    while bytes.count < count {
+      let place = Int64(clamping: offset) + Int64(bytes.count)
+      let wanted = min(chunk.count, count - bytes.count)
+      let taken = unsafe clinux_pread(file.raw, &chunk, wanted, place)
+      guard taken > 0 else { break }
+      bytes += chunk[..<Int(taken)]
+    }
+    return bytes
+  }
+
   /// All of a file's bytes; `EFBIG` when there are more than `limit`.
   public static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
     let file = try open(path, .reading)

@@ -15,6 +15,8 @@ public enum Signals {
   public static let kill: Int32 = 9
   /// `SIGUSR1`.
   public static let user1: Int32 = 10
+  /// `SIGSEGV`: a program has reached for memory that is not its own.
+  public static let segmentationViolation: Int32 = 11
   /// `SIGTERM`.
   public static let terminate: Int32 = 15
 

@@ -89,33 +89,34 @@ enum CardVerb {
     var body = session.members([("visit", "visit")])
     body["requestId"] = session.requestID
     body["timeoutSeconds"] = try session.integer("timeout")
+    // The agent masks it, and audits every read without.
+    body["masked"] = .bool(!session.arguments.has("reveal"))
     let role = try await session.device("id-card-reader")
-    if !session.json {
-      StandardStreams.writeError(session.language.choose("请将证件放在读卡区…\n", "Put the card on the reader …\n"))
+    func tell(_ chinese: String, _ english: String) {
+      if !session.json { StandardStreams.writeError(session.language.choose(chinese, english) + "\n") }
     }
+    tell("请将证件放在读卡区…", "Put the card on the reader …")
+    // However it ends, a card may lie there.
+    defer { tell("请取回证件。", "Take the card back.") }
     let value = try await session.call(
       .readCard, ["role": role], body: .object(body), timeout: .seconds(330))
-    session.show(masked(value, reveal: session.arguments.has("reveal"))) { card in
-      text(card, session.language)
-    }
-    if !session.json {
-      StandardStreams.writeError(session.language.choose("请取回证件。\n", "Take the card back.\n"))
-    }
+    session.show(withoutBlocks(value)) { card in text(card, session.language) }
   }
 
-  /// The number is shown in full only when asked for; the photo block is of no use on a terminal.
-  private static func masked(_ card: JSONValue, reveal: Bool) -> JSONValue {
+  /// Photo and fingerprints are of no use on a terminal.
+  private static func withoutBlocks(_ card: JSONValue) -> JSONValue {
     var card = card
-    card["photo"] = card["photo"]?.isNull == false ? ["format": "wlt", "decoded": false] : .null
-    guard !reveal, var fields = card["fields"] else { return card }
-    if let number = fields["idNumber"]?["value"]?.string, var object = fields["idNumber"] {
-      object["value"] = .string(Sensitive(number).masked)
-      fields["idNumber"] = object
+    if card["photo"]?.isNull == false {
+      card["photo"] = ["format": "wlt", "decoded": .bool(card["photo"]?["decoded"]?.bool ?? false)]
     }
-    for name in ["passNumber"] {
-      if let value = fields[name]?.string { fields[name] = .string(Sensitive(value).masked) }
+    if let prints = card["fingerprints"]?.array {
+      card["fingerprints"] = .array(
+        prints.map { print in
+          var print = print
+          print["data"] = nil
+          return print
+        })
     }
-    card["fields"] = fields
     return card
   }
 
@@ -126,7 +127,8 @@ enum CardVerb {
     ("validTo", "有效期止", "valid to"), ("passNumber", "通行证号码", "pass number"), ("issueCount", "签发次数", "issue"),
     ("renewalCount", "换证次数", "renewal"), ("nationality", "国籍", "nationality"), ("version", "证件版本", "version"),
     ("authorityCode", "受理机关代码", "authority code"), ("previousNumberLink", "关联证件", "previous number"),
-    ("additionalAddress", "追加住址", "additional address"),
+    ("additionalAddress", "追加住址", "additional address"), ("letter", "证件类型代码", "type letter"),
+    ("text", "原始文字块（Base64）", "text block (base64)"),
   ]
 
   private static func text(_ card: JSONValue, _ language: Language) -> String {

@@ -10,6 +10,12 @@ struct Halld {
   static let version = "0.1.0"
 
   static func main() async {
+    // Before anything of a citizen's can be in the memory: a crash leaves no copy of it, and prints none.
+    do throws(SystemError) {
+      try CoreDumps.forbid()
+    } catch {
+      StandardStreams.writeError("halld: \(error)\n")
+    }
     // Before anything starts a thread: every thread inherits the mask, and the signals come through a descriptor.
     Signals.block([Signals.terminate, Signals.interrupt, Signals.hangup])
     Signals.ignoreBrokenPipe()

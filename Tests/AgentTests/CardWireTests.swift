@@ -79,7 +79,8 @@ import WireJSON
     text[248] = UInt8(ascii: "Z")
     let value = json(IDCard(text: text))
     #expect(value["type"] == "unknown")
-    #expect(value["fields"]?.object?.keys.sorted() == ["text"])
+    #expect(value["fields"]?.object?.keys.sorted() == ["letter", "text"])
+    #expect(value["fields"]?["letter"] == 0x5A)
     #expect(value["fields"]?["text"]?.string?.hasPrefix("IF9LbdWL") == true)
   }
 
@@ -87,5 +88,56 @@ import WireJSON
     for length in [0, 1, 2, 100, 255, 257, 1000] {
       #expect(json(IDCard(text: [UInt8](repeating: 0x20, count: length)))["type"] == "unknown")
     }
+  }
+
+  @Test func `masked, numbers have their ends only and raw text is not given`() throws {
+    let permit = try IDCard(
+      kind: .residencePermit,
+      fields: [.idNumber: "810000199001010019", .passNumber: "H00000000"].mapValues { IDCardString($0) })
+    let reading = CardReading(card: permit, additionalAddress: nil, cardNumber: Sensitive([1, 2, 3]))
+    let masked = CardWire.json(reading, isMasked: true)
+    #expect(masked["fields"]?["idNumber"]?["value"] == "810000********0019")
+    #expect(masked["fields"]?["idNumber"]?["checkDigit"] == "valid")
+    #expect(masked["fields"]?["passNumber"] == "*********")
+    #expect(masked["cardNumber"] == nil)
+    #expect(CardWire.json(reading)["cardNumber"] == "010203")
+    var text = try citizen().text.reveal()
+    text[248] = UInt8(ascii: "Z")
+    let unknown = CardReading(card: IDCard(text: text), additionalAddress: nil)
+    #expect(CardWire.json(unknown, isMasked: true)["fields"] == ["letter": 0x5A])
+  }
+
+  @Test func `fingerprints are given with what their headers say`() throws {
+    let block: [UInt8] = [0x43, 1, 1, 1, 1, 0x0C, 40] + [UInt8](repeating: 9, count: 505)
+    let card = IDCard(
+      text: try citizen().text.reveal(), fingerprints: block + [UInt8](repeating: 0, count: 512))
+    let value = json(card)
+    #expect(value["fingerprints"]?[0]?["finger"] == "right-index")
+    #expect(
+      value["fingerprints"]?[0]?["registration"] == "registered"
+        && value["fingerprints"]?[0]?["quality"] == 40)
+    #expect(value["fingerprints"]?[1]?["finger"] == nil)
+    #expect(value["fingerprints"]?[0]?["data"]?.string?.count == 684)
+    #expect(Route.readCard.specification.answer?.problems(in: value) == [])
+    #expect(json(try citizen())["fingerprints"] == nil)
+  }
+
+  @Test func `a decoded photo stands beside the block`() throws {
+    let head: [UInt8] = [
+      0x42, 0x4D, 0xCE, 0x97, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 102, 0, 0, 0, 126, 0, 0, 0, 1, 0,
+      24, 0,
+    ]
+    let bitmap = head + [UInt8](repeating: 0, count: 24 + 308 * 126)
+    let picture = try PhotoDecoder.check(bitmap)
+    let card = try citizen(photo: [0x57, 0x4C, 0x66])
+    let value = CardWire.json(CardReading(card: card, additionalAddress: nil), picture: picture)
+    #expect(value["photo"]?["decoded"] == true && value["photo"]?["data"] == "V0xm")
+    #expect(value["photo"]?["picture"]?["mediaType"] == "image/bmp")
+    #expect(Route.readCard.specification.answer?.problems(in: value) == [])
+    // One line less is another picture.
+    #expect(throws: PhotoDecoder.Failure.self) { try PhotoDecoder.check(Array(bitmap.dropLast(308))) }
+    var small = bitmap
+    small[18] = 101
+    #expect(throws: PhotoDecoder.Failure.self) { try PhotoDecoder.check(small) }
   }
 }

@@ -43,6 +43,7 @@ import Testing
       "Glibc",
       "PageImages",
     ],
+    "Fuzz": ["Codecs", "Glibc"],
     "hallctl": ["LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix", "Codecs", "Glibc"],
     "Bench": [
       "Agent", "Drivers", "Devices", "Simulation", "Outbox", "Store", "Posix", "Channels", "Codecs",
@@ -54,7 +55,7 @@ import Testing
   static let language: Set<String> = ["Synchronization"]
   static let mayBeUnsafe: Set<String> = [
     "Posix", "LinuxChannels", "Crypto", "Store", "HTTPClient", "HTTPServer", "QRSymbol", "PageImages",
-    "USB", "Hotplug",
+    "USB", "Hotplug", "Fuzz",
   ]
 
   private static func module(_ path: String) -> String { String(path.split(separator: "/")[1]) }

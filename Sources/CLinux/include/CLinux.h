@@ -53,6 +53,14 @@ int clinux_ignore_broken_pipe(void);
 // The child's process ID, and in *pidfd a descriptor for it. -1 lets it inherit a standard stream; others must be 3 or more.
 int clinux_spawn(const char *path, char *const *arguments, char *const *environment, const char *directory,
                  int input, int output, int error, int *pidfd);
+// Limits and confinement (sandbox.c)
+int clinux_forbid_core_dumps(void);
+// What holds of a confined program, for *layers.
+enum { CLINUX_SANDBOX_NETWORK = 1, CLINUX_SANDBOX_FILES = 2, CLINUX_SANDBOX_ACCOUNT = 4 };
+// As clinux_spawn, with all three descriptors given; the program may use so many seconds of a processor and so much memory.
+int clinux_spawn_sandboxed(const char *path, char *const *arguments, char *const *environment, const char *directory,
+                           int input, int output, int error, unsigned seconds, unsigned long long memory, int *pidfd,
+                           unsigned *layers);
 // 0: still running; 1: exited with *code; 2: ended by the signal *code. Reaps.
 int clinux_pidfd_reap(int pidfd, int blocking, int *code);
 int clinux_kill(int process, int signal);
