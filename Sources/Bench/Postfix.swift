@@ -171,7 +171,7 @@ private struct PostfixPeer {
   private static func send(_ count: Int, _ body: [UInt8], _ port: UInt16) async throws {
     var opened: DescriptorStream?
     for _ in 0..<100 where opened == nil {
-      if let descriptor = try? Loopback.connect(port: port) { opened = DescriptorStream(descriptor) }
+      opened = try? DescriptorStream(Loopback.connect(port: port))
       if opened == nil { _ = await Poller.shared.sleep(for: .milliseconds(50)) }
     }
     guard let stream = opened else { throw Backlog.Failure(description: "Postfix does not listen") }

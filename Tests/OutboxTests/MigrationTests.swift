@@ -33,9 +33,14 @@ import WireJSON
     let header = PageHeader(
       id: "0196f0c2-0000-7000-8000-000000000009", mediaType: "image/jpeg", time: "2026-02-03T09:00:00+08:00",
       bytes: content.count, sha256: digest.hex, visit: nil)
+    // Its digest was that of header and content together: the header is today's without the present one.
+    let front = Array(
+      try PageFile.encode(header, content: content, digest: digest, key: nil)[0].dropLast(
+        1 + Digest.byteCount))
+    let envelope = try Envelope.close(content, name: SHA256.digest(of: front).hex, key: nil)
     try Files.createDurable(
       directory: station.pages + "/20260203", name: "0196f0c2-0000-7000-8000-000000000009",
-      parts: try PageFile.encode(header, content: content, digest: digest, key: nil))
+      parts: [front, envelope])
     try await database.write { db throws(StoreError) in
       try db.run(
         "INSERT INTO outbox_meta VALUES ('epoch', 'old-epoch'), ('machine', ?), ('key', '')",
