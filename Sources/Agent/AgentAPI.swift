@@ -355,7 +355,22 @@ struct AgentAPI: Sendable {
     var view: DeviceView?
     if let role = shown["role"]?.string { view = try? await agent.devices.session(role).current }
     try audit(call, "request \(id) settled as \(resolution)")
-    try await agent.tickets.resolve(id, resolution: resolution, caller: call.caller, view: view)
+    switch shown["verb"]?.string.flatMap({ Route(rawValue: $0) }) {
+    case .issueTicket:
+      try await agent.tickets.resolve(id, resolution: resolution, caller: call.caller, view: view)
+    case .print:
+      try await agent.prints.resolve(
+        id, resolution: resolution, desk: agent.requests, caller: call.caller, view: view)
+    default:
+      // No event told of it: the answer alone is settled.
+      let caller = call.caller
+      try await agent.requests.resolve(id, resolution: resolution) { answer in
+        var settled = answer
+        settled["resolvedBy"] = .string(caller.role.name)
+        return settled
+      } also: { _ in
+      }
+    }
     return json(try await agent.requests.show(id, call.caller.language))
   }
 

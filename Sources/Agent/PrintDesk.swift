@@ -85,4 +85,31 @@ struct PrintDesk: Sendable {
       ?? PrintResult(
         outcome: .unknown(Fault(.outcomeUnknown, "the service was interrupted while it printed")))
   }
+
+  /// Settles a job whose printing is unknown, after a person looked into the tray.
+  func resolve(
+    _ requestID: String, resolution: String, desk: RequestDesk, caller: Caller, view: DeviceView?
+  ) async throws(Problem) {
+    let outcome: JSONValue = resolution == "voided" ? "no" : "yes"
+    var data: [String: JSONValue] = ["outcome": outcome, "reasons": []]
+    if let view { data.merge(facilities.deviceData(view, request: nil, cases: nil)) { old, _ in old } }
+    data["requestId"] = .string(requestID)
+    data["resolution"] = .string(resolution)
+    data["resolvedBy"] = .string(caller.role.name)
+    let shown = try await desk.show(requestID, caller.language)
+    for member in ["job", "pages", "reasons"] {
+      if let value = shown["result"]?[member] { data[member] = value }
+    }
+    let draft = facilities.draft(
+      "print", source: view.map { EventSource.device(role: $0.slot.role) } ?? .agent, visit: nil, cases: [],
+      simulated: view?.slot.simulated ?? false, data: .object(data))
+    try await desk.resolve(requestID, resolution: resolution) { answer in
+      var settled = answer
+      settled["printed"] = outcome
+      settled["fault"] = nil
+      return settled
+    } also: { database throws(StoreError) in
+      _ = try facilities.outbox.insert([draft].compactMap { $0 }, in: database)
+    }
+  }
 }

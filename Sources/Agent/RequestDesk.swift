@@ -291,6 +291,28 @@ actor RequestDesk {
     _ = await entry.task.value
   }
 
+  /// Settles a command whose outcome is unknown, after a person looked: `answer` is what it has told so far, with what is known
+  /// now; `also` goes into the same commit.
+  func resolve(
+    _ id: String, resolution: String, answer: (JSONValue) -> JSONValue,
+    also: @escaping @Sendable (Database) throws(StoreError) -> Void
+  ) async throws(Problem) {
+    let row = try await facilities.read { database throws(StoreError) in
+      try database.queryOne("SELECT document FROM request WHERE id = ? AND state = 'unknown'", [.text(id)])
+    }
+    guard let row else {
+      throw Problem(.invalid, "only a command whose outcome is unknown can be settled")
+    }
+    let seal = facilities.seal
+    let settled = answer(seal.open(row["document"], id: id) ?? [:])
+    try await facilities.commit { database throws(StoreError) in
+      try database.run(
+        "UPDATE request SET state = 'done', resolution = ?, document = ? WHERE id = ? AND state = 'unknown'",
+        [.text(resolution), try seal.store(settled, id: id), .text(id)])
+      if database.changes > 0 { try also(database) }
+    }
+  }
+
   // MARK: Asking
 
   func show(_ id: String, _ language: Language) async throws(Problem) -> JSONValue {
@@ -337,6 +359,7 @@ actor RequestDesk {
   /// Commands that a crash interrupted: those without effect are forgotten (their callers send them again), those with a
   /// possible effect are returned for their desks to settle.
   func recover() async throws(Problem) -> [(id: String, verb: Route, role: String?)] {
+    await facilities.forgetOldRequests()
     let rows = try await facilities.commit { database throws(StoreError) in
       try database.run("DELETE FROM request WHERE state = 'accepted'")
       return try database.query("SELECT id, verb, role FROM request WHERE state = 'begun'")

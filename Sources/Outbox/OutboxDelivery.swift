@@ -164,7 +164,7 @@ extension Outbox {
   /// more.
   func delivered(_ numbers: [Int64], types: [String: Int]) async throws(StoreError) {
     let list = Self.list(numbers)
-    let pages = try await database.write { db throws(StoreError) in
+    let pages = try await database.write(erasing: true) { db throws(StoreError) in
       let ids = "(SELECT id FROM outbox_event WHERE number IN (SELECT value FROM json_each(?)))"
       try db.run(
         """
@@ -186,7 +186,7 @@ extension Outbox {
   /// Notes that an item was refused so often and is tried again then.
   func postpone(_ item: ForwarderPolicy.Item, attempts: Int, seconds: Int) async throws(StoreError) {
     let due = SQLValue.integer(clock.wallMilliseconds + Int64(seconds) * 1000)
-    try await database.write { db throws(StoreError) in
+    try await database.write(erasing: true) { db throws(StoreError) in
       switch item {
       case .event(let number):
         try db.run(
@@ -203,7 +203,7 @@ extension Outbox {
   /// Sets events aside.
   func setAside(events: [Int64: QuarantineReason]) async throws(StoreError) {
     let since = SQLValue.integer(clock.wallMilliseconds)
-    try await database.write { db throws(StoreError) in
+    try await database.write(erasing: true) { db throws(StoreError) in
       for (number, reason) in events {
         guard let row = try db.queryOne("SELECT id FROM outbox_event WHERE number = ?", [.integer(number)])
         else { continue }
@@ -222,7 +222,7 @@ extension Outbox {
   /// - Returns: the numbers of those events.
   func setAside(page digest: Digest, reason: QuarantineReason) async throws(StoreError) -> [Int64] {
     let since = SQLValue.integer(clock.wallMilliseconds)
-    let numbers = try await database.write { db throws(StoreError) in
+    let numbers = try await database.write(erasing: true) { db throws(StoreError) in
       try db.run(
         "UPDATE outbox_blob SET state = 2, since = ?, reason = ? WHERE digest = ?",
         [since, .text(reason.code), .blob(digest.bytes)])
@@ -314,7 +314,8 @@ extension Outbox {
       try db.queryOne("SELECT 1 FROM outbox_loose LIMIT 1") != nil
     }
     if hasLoose {
-      await remove(try await database.write { db throws(StoreError) in try self.takeLoose(in: db) })
+      await remove(
+        try await database.write(erasing: true) { db throws(StoreError) in try self.takeLoose(in: db) })
     }
     try await sweepFresh()
   }

@@ -133,7 +133,7 @@ public struct Quarantine: Sendable {
   /// - Returns: what became of each.
   public func retry(_ ids: [String]) async throws(OutboxError) -> [String: QuarantineOutcome] {
     do throws(StoreError) {
-      let outcomes = try await outbox.database.write { db throws(StoreError) in
+      let outcomes = try await outbox.database.write(erasing: true) { db throws(StoreError) in
         var outcomes: [String: QuarantineOutcome] = [:]
         for id in ids {
           if let page = Digest(hex: id) {
@@ -154,7 +154,7 @@ public struct Quarantine: Sendable {
   public func discard(_ ids: [String]) async throws(OutboxError) -> [String: QuarantineOutcome] {
     do throws(StoreError) {
       let outbox = outbox
-      let (outcomes, loose) = try await outbox.database.write { db throws(StoreError) in
+      let (outcomes, loose) = try await outbox.database.write(erasing: true) { db throws(StoreError) in
         var outcomes: [String: QuarantineOutcome] = [:]
         for id in ids {
           if let page = Digest(hex: id) {

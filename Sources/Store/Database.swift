@@ -216,6 +216,11 @@ import CSQLite
     }
   }
 
+  /// Copies what is in the log into the file, as far as that is possible.
+  func checkpoint() {
+    unsafe sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+  }
+
   // MARK: Transactions
 
   /// Runs `body` in one transaction: committed when it returns, rolled back when it throws.

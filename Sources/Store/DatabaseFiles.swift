@@ -76,19 +76,36 @@ struct DatabaseFiles: Sendable {
 
   // MARK: The reserve
 
-  var hasReserve: Bool { system.exists(reserve) }
+  /// The room that is kept for whoever may use it.
+  enum Reserve: CaseIterable {
+    /// For everything: three quarters of it.
+    case first
+    /// For noting and erasing what the intake has accepted.
+    case last
+  }
 
-  /// Gives the reserve up.
+  private func path(of reserve: Reserve) -> String {
+    switch reserve {
+    case .first: self.reserve
+    case .last: self.reserve + "-2"
+    }
+  }
+
+  var hasReserve: Bool { Reserve.allCases.allSatisfy { system.exists(path(of: $0)) } }
+
+  /// Gives a reserve up.
   /// - Returns: whether there was one.
-  func releaseReserve() -> Bool { (try? system.unlink(reserve)) != nil }
+  func release(_ reserve: Reserve) -> Bool { (try? system.unlink(path(of: reserve))) != nil }
 
   /// Takes room on the disk, if none is taken yet and there is as much again for others.
-  /// - Returns: whether the reserve is in place, or none was asked for.
+  /// - Returns: whether the reserves are in place, or none were asked for.
   func takeReserve(_ bytes: Int) -> Bool {
     if bytes == 0 || hasReserve { return true }
     guard let free = try? system.freeSpace(Files.directory(of: path)), free.bytes >= UInt64(bytes) * 2 else {
       return false
     }
-    return (try? system.reserve(reserve, bytes: UInt64(bytes))) != nil
+    let last = UInt64(bytes) / 4
+    return (try? system.reserve(path(of: .last), bytes: last)) != nil
+      && (try? system.reserve(path(of: .first), bytes: UInt64(bytes) - last)) != nil
   }
 }

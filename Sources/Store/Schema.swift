@@ -18,8 +18,11 @@ extension Database {
   /// `HALL` in ASCII: `file(1)` and this program know the database by it.
   static let applicationID: Int64 = 0x4841_4C4C
 
-  /// How long the log may stay, in bytes: twice what comes together between two checkpoints.
-  static let logLimit = 8 * 1024 * 1024
+  /// The log is begun anew when so many pages are in it.
+  private static let logPages = 1000
+  /// How long the log may stay, in bytes: what each cycle writes over, so that nothing that was erased stays in its tail. A header,
+  /// and 24 bytes more than a page for each.
+  static let logLimit = 32 + logPages * (4096 + 24)
 
   /// Gives the log so much room, by a transaction that is taken back: its pages are written there, since they do not fit into
   /// the cache, and mean nothing. A full disk cannot take that room any more.
@@ -40,7 +43,8 @@ extension Database {
   /// - Returns: whether the database was made just now.
   func prepare(path: String, components: [SchemaComponent]) throws(StoreError) -> Bool {
     // The log is never truncated in service: on a full disk, accepting and erasing go on inside the room it has
-    // (facts/outbox.md 2.5). Temporary tables would put contents into files that nobody seals.
+    // (facts/outbox.md 2.5). What a large commit added beyond that is cut off: each cycle writes over the whole of it, so that
+    // nothing that was erased stays in it. Temporary tables would put contents into files that nobody seals.
     let mode = try queryOne("PRAGMA journal_mode = WAL")?[0].text
     guard mode == "wal" else {
       throw .cannotOpen(path: path, reason: "the file system does not support SQLite's write-ahead log")
@@ -50,8 +54,8 @@ extension Database {
       PRAGMA synchronous = FULL;
       PRAGMA foreign_keys = ON;
       PRAGMA secure_delete = ON;
+      PRAGMA wal_autocheckpoint = \(Self.logPages);
       PRAGMA journal_size_limit = \(Self.logLimit);
-      PRAGMA wal_autocheckpoint = 1000;
       PRAGMA temp_store = MEMORY;
       PRAGMA trusted_schema = OFF;
       PRAGMA cell_size_check = ON;

@@ -77,7 +77,10 @@ public actor StateDatabase {
       _ = try connectOnce(components)
       opening = .replaced(oldMovedTo: old, reason: reason)
     } catch .full {
-      guard files.releaseReserve() else { throw .full }
+      // Starting is noting, too: with both of them.
+      let hadFirst = files.release(.first)
+      let hadLast = files.release(.last)
+      guard hadFirst || hadLast else { throw .full }
       opening = try connectOnce(components) ? .created : .opened
       return
     }
@@ -104,15 +107,24 @@ public actor StateDatabase {
   // MARK: Use
 
   /// Runs `body` in one transaction (`BEGIN IMMEDIATE`) and returns what it returns once that is committed and flushed. Rolled
-  /// back when it throws. May run `body` twice: when the disk was full and the reserve was given up for it.
+  /// back when it throws. May run `body` again: when the disk was full and a reserve was given up for it.
+  ///
+  /// - Parameter erasing: whether `body` notes or erases what the intake has accepted: the last reserve is kept for that, so that
+  ///   it goes on when everything else has filled the disk to the last byte.
   public func write<T: Sendable>(
-    _ body: @Sendable (Database) throws(StoreError) -> T
+    erasing: Bool = false, _ body: @Sendable (Database) throws(StoreError) -> T
   ) throws(StoreError) -> T {
-    do throws(StoreError) {
-      return try guarded(writing: true, body)
-    } catch .full {
-      guard files.releaseReserve() else { throw .full }
-      return try guarded(writing: true, body)
+    var reserves: [DatabaseFiles.Reserve] = erasing ? [.first, .last] : [.first]
+    while true {
+      do throws(StoreError) {
+        return try guarded(writing: true, body)
+      } catch .full {
+        guard let usable = reserves.firstIndex(where: { files.release($0) }) else { throw .full }
+        reserves.removeFirst(usable + 1)
+        // What is in the log goes into the file as long as there is room for that: then the log is used from its beginning again,
+        // and grows no more.
+        database?.checkpoint()
+      }
     }
   }
 

@@ -39,8 +39,8 @@ enum RequestVerb {
   }
 
   static let settle = Verb(
-    "request settle", ["REQUEST", "reprinted|confirmed|voided"], zh: "查看出纸口后，确定“不明”的取号",
-    en: "settle a ticket whose printing is unknown"
+    "request settle", ["REQUEST", "reprinted|confirmed|voided"], zh: "查看出纸口后，确定结果“不明”的取号或打印",
+    en: "settle a ticket, print job or other command whose outcome is unknown"
   ) { session throws(VerbError) in
     session.print(
       try await session.call(

@@ -21,6 +21,9 @@ public final class SimulatedDisk: FileSystem {
     /// Flushing files with such a path does nothing: what a program without that flush would meet.
     public var ignoresSync: @Sendable (String) -> Bool = { _ in false }
 
+    /// Is shown every piece that is written.
+    public var sees: @Sendable (_ path: String, _ bytes: [UInt8]) -> Void = { _, _ in }
+
     /// Nothing goes wrong.
     public init() {}
   }
@@ -448,6 +451,7 @@ public final class SimulatedDisk: FileSystem {
       }
       Self.put(bytes, 0..<bytes.count, into: &state.inodes[number].current, at: offset)
       state.inodes[number].pending.append(.write(offset, bytes))
+      state.faults.sees(path, bytes)
     }
   }
 
