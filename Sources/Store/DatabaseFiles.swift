@@ -7,6 +7,8 @@ struct DatabaseFiles: Sendable {
 
   private var reserve: String { path + "-reserve" }
   private var suspicion: String { path + "-suspect" }
+  private var failed: String { path + "-failed" }
+  private var log: String { path + "-wal" }
 
   /// Size of the database file; 0 if there is none.
   var size: Int { (try? system.size(path)) ?? 0 }
@@ -30,7 +32,6 @@ struct DatabaseFiles: Sendable {
   /// Makes durable what was found in the log. A process that was killed may have left a commit there that it had not flushed: it
   /// is read as committed from now on, and answers are given on the strength of it, so that a power cut must not take it back.
   func syncLog() throws(StoreError) {
-    let log = path + "-wal"
     guard system.exists(log) else { return }
     do throws(SystemError) {
       let file = try system.open(log, .existing)
@@ -39,6 +40,25 @@ struct DatabaseFiles: Sendable {
       try system.syncDirectory(Files.directory(of: path))
     } catch {
       throw .cannotOpen(path: path, reason: "its log cannot be flushed: \(error)")
+    }
+  }
+
+  /// Leaves word that a flush failed. It need not be durable itself: after a power cut there is nothing left to be mended.
+  func markFailed() { _ = try? system.open(failed, .creating(mode: 0o600)) }
+
+  /// After a failed flush the system may hold commits in the log that it takes for flushed and that are not on the disk: reading
+  /// them again would give them out as committed, and flushing the same file would say that all is well. They are written
+  /// anew, to another file that takes the log's place.
+  func rewriteLogIfFailed() throws(StoreError) {
+    guard system.exists(failed) else { return }
+    do throws(SystemError) {
+      if system.exists(log) {
+        try system.replaceDurable(log, bytes: try system.read(log, limit: 1 << 30), mode: 0o600)
+      }
+      try system.unlink(failed)
+    } catch {
+      throw error.name == "ENOSPC"
+        ? .full : .cannotOpen(path: path, reason: "its log cannot be written anew: \(error)")
     }
   }
 

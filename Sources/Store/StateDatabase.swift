@@ -89,6 +89,7 @@ public actor StateDatabase {
 
   private func connectOnce(_ components: [SchemaComponent]) throws(StoreError) -> Bool {
     try files.createPrivately()
+    try files.rewriteLogIfFailed()
     let database = try Database(path: files.path, on: virtualFiles)
     if files.isSuspect || files.size <= Self.alwaysChecked {
       let findings = try database.quickCheck()
@@ -146,6 +147,7 @@ public actor StateDatabase {
       switch error {
       case .io:
         failure = error
+        files.markFailed()
         failing.yield(error)
       case .corrupt:
         // The next start looks at the whole file, however large, before it trusts it again.

@@ -20,7 +20,7 @@ import WireJSON
   @Test(arguments: 0..<runs)
   func `whatever was acknowledged is there after every crash, whole and in order`(run: Int) async throws {
     let started = SystemClockState.monotonicNanoseconds()
-    var totals = (crashes: 0, acknowledged: 0, resent: 0, powerCuts: 0)
+    var totals = (crashes: 0, acknowledged: 0, resent: 0, powerCuts: 0, failedFlushes: 0)
     while totals.crashes < Self.crashes / Self.runs {
       let history = try await History(
         seed: UInt64(run) << 32 | UInt64(totals.crashes), isSealed: run.isMultiple(of: 2))
@@ -33,12 +33,14 @@ import WireJSON
       totals.acknowledged += history.acknowledged
       totals.resent += history.resent
       totals.powerCuts += history.powerCuts
+      totals.failedFlushes += history.failedFlushes
       if !history.losses.isEmpty { break }
     }
     let seconds = Double(SystemClockState.monotonicNanoseconds() - started) / 1e9
     #expect(totals.acknowledged > totals.crashes)
     print(
-      "crash points: \(totals.crashes) in \(Int(seconds)) s, power cuts \(totals.powerCuts), acknowledged "
+      "crash points: \(totals.crashes) in \(Int(seconds)) s, power cuts \(totals.powerCuts), "
+        + "failed flushes \(totals.failedFlushes), acknowledged "
         + "\(totals.acknowledged), re-sent \(totals.resent)")
   }
 
@@ -67,9 +69,26 @@ private final class History {
   private(set) var losses: [String] = []
   private(set) var crashes = 0
   private(set) var powerCuts = 0
+  private(set) var failedFlushes = 0
+  var failsFlushes = true
   private(set) var acknowledged = 0
   private(set) var resent = 0
   var ignoresSync: @Sendable (String) -> Bool = { _ in false }
+
+  /// Fails one time.
+  private final class FailingOnce: Sendable {
+    private let after: Int
+    private let state = Mutex(false)
+    init(after: Int) { self.after = after }
+    var hasFailed: Bool { state.withLock { $0 } }
+    func isDue(_ number: Int) -> Bool {
+      state.withLock { hasFailed in
+        guard !hasFailed, number >= after else { return false }
+        hasFailed = true
+        return true
+      }
+    }
+  }
 
   private var random: Seeded
   private var disk = SimulatedDisk(capacity: 64 << 20)
@@ -126,6 +145,10 @@ private final class History {
     var faults = SimulatedDisk.Faults()
     faults.ignoresSync = ignoresSync
     faults.powerOffAt = Int.random(in: 1...160, using: &random)
+    // In one life of four a flush fails once.
+    let failure = FailingOnce(
+      after: failsFlushes && random.next() % 4 == 0 ? Int.random(in: 1...120, using: &random) : .max)
+    faults.failing = { number, step, _ in step == .sync && failure.isDue(number) ? 5 : nil }
     disk.meet(faults)
     do {
       let running = try await open()
@@ -140,9 +163,10 @@ private final class History {
       }
       await running.database.close()
     } catch {
-      // The power was off, and whoever was at work saw it.
-      if !disk.isOff { losses.append("without a crash: \(error)") }
+      // The power was off, or a flush had failed, and whoever was at work saw it.
+      if !disk.isOff, !failure.hasFailed { losses.append("without a crash: \(error)") }
     }
+    if failure.hasFailed { failedFlushes += 1 }
     crashes += 1
     // Two of three are power cuts; else the program alone ends.
     if random.next() % 3 == 0 {

@@ -9,6 +9,7 @@ import Synchronization
 public final class SimulatedDisk: FileSystem {
   /// What a step does, for choosing the ones that fail.
   public enum Step: Sendable, Equatable {
+    /// Named as in `FileSystem` and `OpenFile`.
     case open, write, truncate, sync, syncDirectory, makeDirectory, unlink, rename, reserve
   }
 
