@@ -1,6 +1,7 @@
 import Channels
 import Codecs
 import Devices
+import Synchronization
 import Testing
 
 @testable import Drivers
@@ -396,24 +397,26 @@ private let face = TicketFace([
   }
 
   @Test func `an answer that comes too late is not taken for the next one`() async throws {
-    // A printer that takes 750 ms for its first answer and 300 ms for each other one. Bit 2 is the drawer's pin in the
-    // answer to question 1 and would be an open cover in the one to question 2.
+    // A printer that gives its first answer only when it has been given up, and the others at once. Bit 2 is the drawer's pin
+    // in the answer to question 1 and would be an open cover in the one to question 2.
     let asked = Log<UInt8>()
-    let queue = Turns()
+    let time = SteppedTime()
     let line = FakeLine { line, bytes in
       guard bytes.count == 3, bytes.starts(with: [0x10, 0x04]) else { return }
       asked.add(bytes[2])
-      let latency = Duration.milliseconds(asked.all.count == 1 ? 750 : 300)
-      Task {
-        await queue.take {
-          _ = await RealTime().sleep(for: latency)
-          line.deliver([bytes[2] == 1 ? 0x16 : 0x12])
-        }
-      }
+      if asked.all.count > 1 { line.deliver([bytes[2] == 1 ? 0x16 : 0x12]) }
     }
     let values = ["status-timeout": "600 ms", "completion": "none"]
-    let printer = try await Driver.escpos.attach(
-      .byteStream(line), Driver.escpos.settings(values), context)
+    async let attached = Driver.escpos.attach(
+      .byteStream(line), Driver.escpos.settings(values),
+      DriverContext(time: time, encodeText: Text.encode))
+    // The first answer does not come in time.
+    await time.pass(waits: 1, of: .milliseconds(600))
+    // While late answers are let pass, it comes; and nothing more after it.
+    await time.waited(2)
+    line.deliver([0x16])
+    await time.pass(waits: 3, of: .milliseconds(600))
+    let printer = try await attached
     let report = try #require(
       await printer.notice { notice -> DeviceReport? in
         if case .report(let report) = notice { report } else { nil }
@@ -480,5 +483,63 @@ private let face = TicketFace([
     try await model.apply("paper out")
     #expect(await print(printer).fault?.code == .paperOut)
     await printer.detach()
+  }
+}
+
+/// A clock that moves only when a test says so, and tells how often somebody has begun to wait.
+private final class SteppedTime: Timekeeper {
+  private struct State {
+    var now = Duration.zero
+    var waits = 0
+    var sleepers: [Int: (until: Duration, continuation: CheckedContinuation<Bool, Never>)] = [:]
+    var cancelled: Set<Int> = []
+  }
+  private let state = Mutex(State())
+  private let begun = Inbox<Int>(limit: 10_000, time: RealTime())
+
+  func now() -> Duration { state.withLock { $0.now } }
+
+  func sleep(for duration: Duration) async -> Bool {
+    let id = state.withLock { state in
+      state.waits += 1
+      return state.waits
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isCancelled = state.withLock { state in
+          if state.cancelled.remove(id) != nil { return true }
+          state.sleepers[id] = (state.now + duration, continuation)
+          return false
+        }
+        if isCancelled { continuation.resume(returning: false) }
+        begun.put(id)
+      }
+    } onCancel: {
+      let sleeper = state.withLock { state in
+        let sleeper = state.sleepers.removeValue(forKey: id)
+        if sleeper == nil { state.cancelled.insert(id) }
+        return sleeper
+      }
+      sleeper?.continuation.resume(returning: false)
+    }
+  }
+
+  /// Returns when somebody has begun to wait for that many times.
+  func waited(_ times: Int) async {
+    while state.withLock({ $0.waits }) < times {
+      _ = await begun.take(until: RealTime().now() + .seconds(30))
+    }
+  }
+
+  /// Lets so much time pass once somebody waits for that many times.
+  func pass(waits: Int, of duration: Duration) async {
+    await waited(waits)
+    let due = state.withLock { state in
+      state.now += duration
+      let due = state.sleepers.filter { $0.value.until <= state.now }
+      for id in due.keys { state.sleepers[id] = nil }
+      return due.values.map(\.continuation)
+    }
+    for continuation in due { continuation.resume(returning: true) }
   }
 }

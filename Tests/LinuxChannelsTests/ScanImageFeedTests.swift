@@ -106,11 +106,27 @@ struct ScanImageFeedTests {
   }
 
   @Test func `the next sheet is not fed while a page is in the caller's hands`() async throws {
+    // A program that says, whenever it is asked, whether it has been told to go on.
+    let (question, answer) = (sane.directory + "/question", sane.directory + "/answer")
+    try await Programs.run("mkfifo", question, answer)
+    let script = try script(
+      """
+      exec bash -c '
+      for argument; do case $argument in --batch=*) pattern=${argument#--batch=} ;; esac; done
+      directory=${pattern%/p%d}
+      for number in 1 2 3; do
+        read line
+        printf "image %s" $number > "$directory/p$number"
+        printf "%s\\n" "$directory/p$number"
+        read asked < "$TMPDIR_OF_TEST/question"
+        if read -t 0; then echo fed; else echo waiting; fi > "$TMPDIR_OF_TEST/answer"
+      done' bash "$@"
+      """)
     let pages = Pages()
     let work = work
-    let end = try await feed().scan(request(pages: 3), timeout: limit) { image, number in
-      // At this size the program takes 3 ms for a page.
-      _ = await Poller.shared.sleep(for: .milliseconds(150))
+    let end = try await feed(program: script).scan(request(pages: 3), timeout: limit) { image, number in
+      let said = try? await Programs.run("sh", "-c", "echo > '\(question)'; cat '\(answer)'")
+      #expect(said == "waiting\n")
       let here = ((try? Files.list(work.path)) ?? []).flatMap { (try? Files.list(work.path($0))) ?? [] }
       #expect(here == ["lock"])
       pages.add(image, number)
