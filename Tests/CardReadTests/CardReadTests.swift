@@ -10,9 +10,10 @@ import Testing
 
 /// Reads in a row on every transport that needs no kernel of its own, with random faults from fixed seeds.
 ///
-/// `HALL_READS=10000 swift test --filter CardReadTests` is the full size; 300 unless given.
+/// `HALL_READS=10000 swift test --filter CardReadTests` is the full size; 60 unless given. By itself, as it measures the memory of the whole
+/// process.
 @Suite(.serialized, .timeLimit(.minutes(120))) struct CardReadTests {
-  private static let count = Environment["HALL_READS"].flatMap { Int($0) } ?? 300
+  private static let count = Environment["HALL_READS"].flatMap { Int($0) } ?? 60
 
   @Test(arguments: Transport.allCases)
   func `each read ends in the right card or the right fault`(transport: Transport) async throws {
