@@ -261,14 +261,15 @@ import WireJSON
   }
 }
 
-/// The memory that a program can write to, and so what it has made itself.
+/// The memory that a program has made itself.
 enum WritableMemory {
   static func count(of needles: [[UInt8]], in process: Int32) throws -> Int {
     let maps = String(decoding: try Files.read("/proc/\(process)/maps", limit: 1 << 22), as: UTF8.self)
     var found = 0
     for line in maps.split(separator: "\n") {
       let words = line.split(separator: " ")
-      guard words.count >= 2, words[1].hasPrefix("rw"), !line.contains("[vvar") else { continue }
+      // What a file backs are the program's own constants, the simulated card's among them.
+      guard words.count >= 5, words[1].hasPrefix("rw"), words[4] == "0" else { continue }
       let bounds = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
       guard bounds.count == 2 else { continue }
       // A thread's stack or an arena may have gone since.

@@ -114,6 +114,8 @@ struct OpenAPITests {
       .issueTicket, ["role": "dispenser"], body: ["requestId": "t-3", "service": "A", "unknown": 1])
     try await position.call(.showDevice, ["role": "dispenser"])
     try await position.call(.explainDevice, ["role": "dispenser"])
+    try await position.call(.listPlugged)
+    try await position.call(.forgetUnit, ["role": "dispenser"])
     try await position.call(.checkHealth, ["role": "idcard"], body: ["level": "internal"])
     try await position.call(.changeDevice, ["role": "printer"], body: ["admin": "locked"])
     try await position.call(.listRequests)
