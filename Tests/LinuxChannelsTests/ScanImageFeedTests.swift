@@ -18,7 +18,7 @@ private final class Pages: Sendable {
 struct ScanImageFeedTests {
   let sane: PrivateSANE
   let work: TemporaryDirectory
-  let limit = Duration.seconds(30)
+  let limit = Duration.seconds(55)
 
   init() throws {
     sane = try PrivateSANE()
