@@ -30,6 +30,8 @@ actor DeviceSession {
   private var device: (any AttachedDevice)?
   private var view: DeviceView
   private var runner: Task<Void, Never>?
+  /// The asking again of a device with a fault.
+  private var recheck: Task<Void, Never>?
   /// The wait for the next attempt.
   private var waiting: Task<Bool, Never>?
   private var reopening = false
@@ -296,12 +298,14 @@ actor DeviceSession {
   private func lose(_ fault: Fault) async {
     guard let lost = device else { return }
     device = nil
+    endRecheck()
     lostTo = fault
     await lost.detach()
     await apply(DeviceReport(state: fault.code.impliedState ?? .offline, reason: fault))
   }
 
   private func detach() async {
+    endRecheck()
     guard let device else { return }
     self.device = nil
     await device.detach()
@@ -315,7 +319,40 @@ actor DeviceSession {
     view.report = report
     if report.state != previous.state { view.since = WallTime.now() }
     logOnce(report)
+    if report.state == .online { endRecheck() }
+    if report.state.isFault, device != nil, !stopped, recheck == nil {
+      recheck = Task { await self.askUntilWell() }
+    }
     await publish(previous: previous.state)
+  }
+
+  private func endRecheck() {
+    recheck?.cancel()
+    recheck = nil
+  }
+
+  /// Asks a device with a fault how it is, with growing pauses. Many tell nothing by themselves: without this, one that
+  /// was switched on again would be shown as off until somebody tried it.
+  private func askUntilWell() async {
+    var policy = AttachPolicy()
+    while await surroundings.time.sleep(for: policy.failed()) {
+      // A command that runs just now shows it as well.
+      if view.locked || view.report.state == .deviceBusy { continue }
+      do throws(Turnstile.Refusal) {
+        try await turnstile.enter()
+      } catch {
+        return
+      }
+      if let device, view.report.state.isFault, !Task.isCancelled {
+        do throws(Fault) {
+          await apply(try await device.check(.internal))
+        } catch {
+          await report(error)
+          if error.code.meansLineLost { await lose(error) }
+        }
+      }
+      await turnstile.leave()
+    }
   }
 
   /// One line when a device goes out of service and one when it is back, whatever happens in between.
@@ -340,6 +377,16 @@ actor DeviceSession {
 
   private func publish(previous: DeviceState) async {
     await surroundings.tell(.changed(view, previous: previous))
+  }
+}
+
+extension DeviceState {
+  /// The device is there and cannot do its work.
+  fileprivate var isFault: Bool {
+    switch self {
+    case .online, .deviceBusy, .starting: false
+    case .offline, .powerOff, .noDevice, .hardwareError, .userError: true
+    }
   }
 }
 

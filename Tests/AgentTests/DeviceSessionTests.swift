@@ -157,18 +157,66 @@ import Testing
     await session.stop()
   }
 
+  /// Has its cover open from the first command on.
+  private final class OpenDispenser: ScriptedDevice, TicketDispenser {
+    let own = ScriptedNotices()
+    let isOpen = Mutex(false)
+    private var state: DeviceReport {
+      isOpen.withLock { $0 }
+        ? DeviceReport(state: .userError, reason: Fault(.coverOpen), cover: .open)
+        : DeviceReport(state: .online)
+    }
+    func open() {
+      isOpen.withLock { $0 = true }
+      own.say.yield(.report(state))
+    }
+    func check(_ level: HealthLevel) async throws(Fault) -> DeviceReport { state }
+    func print(_ face: TicketFace, begun: @escaping @Sendable () async -> Bool) async -> EffectOutcome {
+      .done
+    }
+  }
+
   @Test func `what a device says of itself while it works stays when the command ends`() async throws {
-    let dispenser = ScriptedDispenser()
+    let dispenser = OpenDispenser()
     let bench = Bench(kind: .ticketDispenser) { () throws(Fault) in dispenser }
     let session = bench.session(role: "dispenser", lines: Lines())
     await session.start()
     await bench.states.wait { $0.last == .online }
     try await session.perform("tickets") { (_) throws(Fault) in
-      dispenser.own.say.yield(
-        .report(DeviceReport(state: .userError, reason: Fault(.coverOpen), cover: .open)))
+      dispenser.open()
       await bench.states.wait { $0.last == .userError }
     }
     #expect(await session.current.report.reason?.code == .coverOpen)
+    await session.stop()
+  }
+
+  /// Is off for some checks after a command has failed, and then on again.
+  private final class SleepyDispenser: ScriptedDevice, TicketDispenser {
+    let own = ScriptedNotices()
+    let checks = Mutex<[Result<DeviceState, Fault>]>([.success(.online)])
+    func check(_ level: HealthLevel) async throws(Fault) -> DeviceReport {
+      let next = checks.withLock { $0.isEmpty ? .success(.online) : $0.removeFirst() }
+      return DeviceReport(state: try next.get())
+    }
+    func print(_ face: TicketFace, begun: @escaping @Sendable () async -> Bool) async -> EffectOutcome {
+      .done
+    }
+  }
+
+  @Test func `a device with a fault is asked until it is well, without anybody trying it`() async throws {
+    let dispenser = SleepyDispenser()
+    let bench = Bench(kind: .ticketDispenser) { () throws(Fault) in dispenser }
+    let lines = Lines()
+    let session = bench.session(role: "dispenser", lines: lines)
+    await session.start()
+    await bench.states.wait { $0.last == .online }
+    dispenser.checks.withLock { $0 = [.failure(Fault(.deviceSilent)), .failure(Fault(.deviceGarbled))] }
+    _ = await fault { () throws(Fault) in
+      try await session.perform("tickets") { (_) throws(Fault) in throw Fault(.deviceSilent) }
+    }
+    await bench.states.wait { $0.suffix(3) == [.powerOff, .offline, .online] }
+    #expect(dispenser.checks.withLock { $0.isEmpty })
+    #expect(lines.containing("dispenser: ").count == 2, "\(lines.all)")
     await session.stop()
   }
 
