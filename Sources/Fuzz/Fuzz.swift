@@ -9,14 +9,18 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
   return 0
 }
 
-private let target: @Sendable ([UInt8]) -> Void = {
-  let name = unsafe getenv("HALL_FUZZ_CODEC").map { unsafe String(cString: $0) } ?? ""
-  guard let target = FuzzTargets.all[name] else {
-    for name in FuzzTargets.all.keys.sorted() { print(name) }
-    exit(64)
-  }
-  return target
-}()
+/// Chooses the target, or names them all: before libFuzzer watches for a target that leaves the program.
+@_cdecl("LLVMFuzzerInitialize")
+public func fuzzInitialize(
+  _ count: UnsafeMutablePointer<Int32>?, _ arguments: UnsafeMutableRawPointer?
+) -> Int32 {
+  guard chosen == nil else { return 0 }
+  for name in FuzzTargets.all.keys.sorted() { print(name) }
+  exit(64)
+}
+
+private let chosen = unsafe getenv("HALL_FUZZ_CODEC").flatMap { FuzzTargets.all[unsafe String(cString: $0)] }
+private let target: @Sendable ([UInt8]) -> Void = chosen ?? { _ in }
 
 /// Ends the run as a finding.
 func hold(_ condition: Bool, _ what: StaticString, line: Int = #line) {
