@@ -11,11 +11,13 @@ import Testing
 /// Reads in a row on every transport that needs no kernel of its own, with random faults from fixed seeds.
 ///
 /// `HALL_READS=10000 swift test --filter CardReadTests` is the full size; 60 unless given. By itself, as it measures the memory of the whole
-/// process.
+/// process: `HALL_TRANSPORT=bus` is for a process each.
 @Suite(.serialized, .timeLimit(.minutes(120))) struct CardReadTests {
   private static let count = Environment["HALL_READS"].flatMap { Int($0) } ?? 60
+  private static let transports =
+    Environment["HALL_TRANSPORT"].flatMap(Transport.init).map { [$0] } ?? Transport.allCases
 
-  @Test(arguments: Transport.allCases)
+  @Test(arguments: transports)
   func `each read ends in the right card or the right fault`(transport: Transport) async throws {
     let bench = try await CardBench(transport)
     // What is allocated once is allocated now.

@@ -12,9 +12,12 @@ import WireJSON
     var bytes: [UInt8]
   }
 
-  /// The sample citizen's data (facts/idcard.md 8) in every form in which it might lie about.
+  /// The sample persons' data (facts/idcard.md 8) in every form in which it might lie about.
   private static let needles: [Needle] = {
-    let texts = ["张测试", "11010519491231002X", "北京市朝阳区样例路1号", "11010519491231002x"]
+    let texts = [
+      "张测试", "11010519491231002X", "北京市朝阳区样例路1号", "11010519491231002x", "样例港人", "810000199001010019",
+      "广东省深圳市样例路2号", "SAMPLE, PERSON", "AAA110090010100", "911000199001010013",
+    ]
     // WLT head of every sample card's photo (facts/idcard.md 6), then 0, 1, 2 …
     let photo: [UInt8] =
       [0x57, 0x4C, 0x66, 0x00, 0x7E, 0x00, 0x32, 0x00] + (0..<1016).map { UInt8($0 & 255) }
@@ -125,6 +128,62 @@ import WireJSON
     #expect(found.contains { $0.path.hasSuffix("hall.db") } && found.count > 10)
     for (path, bytes) in found {
       // Others of the tests' process wait for processors too.
+      await Task.yield()
+      for needle in Self.needles {
+        #expect(!Self.contains(bytes, needle.bytes), "\(needle.what) is in \(path)")
+      }
+    }
+  }
+
+  /// `HALL_READS=10000` is the full size.
+  @Test(.timeLimit(.minutes(120)))
+  func `reads that go wrong in every way end in the card or a fault, and leave nothing of a card anywhere`()
+    async throws
+  {
+    let files = try TemporaryDirectory()
+    let devices = try await SimulatedDevices(
+      in: files,
+      hall: """
+        [hall]
+        speed = instant
+        seed = 7
+        [device idcard]
+        model = id-card-reader
+        fingerprint-module = yes
+        """)
+    let position = Position(in: files)
+    let settings = """
+      find-interval = 1 ms
+      retry-pause = 1 ms
+      debounce = 0 ms
+      attach-pause = 20 ms
+      pause-timeout = 50 ms
+      additional-address = yes
+      """
+    try position.write(try devices.section("idcard") + settings)
+    try await position.start()
+    try await position.ready("idcard")
+    let feed = try await position.events()
+    // Somebody else's program, in a language of its own: it makes the trouble and judges what comes of it.
+    let reads = try await RunningProgram.run(
+      "/usr/bin/python3",
+      [
+        Repository.root + "/Tests/Fixtures/card_reads.py", "--api", position.socket, "--control",
+        devices.directory + "/control.sock", "--reads", Environment["HALL_READS"] ?? "40", "--seed", "1",
+        "idcard",
+      ])
+    print(reads.output)
+    #expect(reads.status == .exited(0), "\(reads.output)\(reads.errors)")
+    var found = [("the metrics", try await position.metrics())]
+    let events = feed.events.value
+    found.append(("the events of the API", Array(events.map { "\($0)" }.joined(separator: "\n").utf8)))
+    let log = try position.running.printed.value.all
+    found.append(("the log", Array(log.joined(separator: "\n").utf8)))
+    found += try position.everythingStored()
+    try await position.stop()
+    found += try position.everythingStored()
+    found += try Position.files(under: devices.directory)
+    for (path, bytes) in found {
       await Task.yield()
       for needle in Self.needles {
         #expect(!Self.contains(bytes, needle.bytes), "\(needle.what) is in \(path)")
