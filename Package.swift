@@ -33,6 +33,7 @@ let package = Package(
     .target(name: "CLinux"),
     .target(name: "CErase"),
     .target(name: "CPages", exclude: ["Pages"]),
+    .target(name: "CScreen", exclude: ["Web"]),
     .systemLibrary(name: "CCups", providers: [.apt(["libcups2-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(
@@ -69,6 +70,7 @@ let package = Package(
       [
         "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "PageImages", "WireJSON",
       ]),
+    module("Screens", ["CScreen", "Channels", "Crypto", "HTTPServer", "Posix", "WireJSON"]),
     module("Outbox", ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"]),
     module("Intake", ["HTTPServer", "Crypto", "Posix", "WireJSON"]),
     module("LocalAPI", ["WireJSON", "HTTPServer", "HTTPClient", "Devices"]),
@@ -76,7 +78,7 @@ let package = Package(
       "Agent",
       [
         "Devices", "Channels", "Codecs", "Outbox", "LocalAPI", "Store", "Crypto", "Posix",
-        "HTTPServer", "HTTPClient", "WireJSON",
+        "HTTPServer", "HTTPClient", "WireJSON", "Screens", "QRSymbol",
       ]),
     module("Console", ["Codecs"]),
 
@@ -86,7 +88,7 @@ let package = Package(
       [
         "CErase", "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
         "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
-        "Posix", "Crypto", "WireJSON", "Console", "PageImages",
+        "Posix", "Crypto", "WireJSON", "Console", "PageImages", "Screens",
       ]),
     program(
       "Bench",
@@ -118,6 +120,7 @@ let package = Package(
     tests("SimulationHost", ["Simulation", "Channels", "Codecs", "QRSymbol", "Posix"]),
     tests("Hotplug", ["Posix", "HallKit", "halld", "Drivers", "Devices", "Codecs", "WireJSON"]),
     tests("LinuxChannels", ["Channels", "Codecs", "Posix", "Hotplug", "USB", "ChannelProbe"]),
+    tests("Screens", ["Channels", "Crypto", "HallKit", "Posix", "WireJSON"]),
     tests("Outbox", ["Store", "Crypto", "Posix", "WireJSON", "HTTPServer", "HTTPClient", "Intake"]),
     tests("LocalAPI", ["WireJSON", "Devices", "Posix"]),
     tests(
@@ -125,7 +128,7 @@ let package = Package(
       [
         "Devices", "Channels", "Codecs", "Crypto", "Outbox", "LocalAPI", "Store", "Posix", "WireJSON",
         "Simulation",
-        "Drivers", "HTTPServer",
+        "Drivers", "HTTPServer", "Screens",
       ]),
     .testTarget(
       name: "CardReadTests",

@@ -41,7 +41,7 @@ struct AgentAPI: Sendable {
 
   /// Largest body of a request, asked before it is read.
   static func bodyLimit(method: String, path: String) -> Int {
-    path.hasSuffix("/print-jobs") ? 64 << 20 : 1 << 20
+    path.hasSuffix("/print-jobs") || path.hasSuffix("/documents") ? 64 << 20 : 1 << 20
   }
 
   func answer(_ request: ServerRequest) async -> ServerResponse {
@@ -172,7 +172,11 @@ struct AgentAPI: Sendable {
     case .forgetUnit: return try await forgetUnit(call)
     case .checkHealth: return try await checkHealth(call)
     case .openVisit, .listVisits, .showVisit, .changeVisit, .closeVisit: return try await visit(call)
-    case .issueTicket, .showCall, .readCard, .scan, .askRating, .print: return try await command(call)
+    case .issueTicket, .showCall, .readCard, .scan, .askRating, .print, .showScreen, .showDocument,
+      .collectSignature:
+      return try await command(call)
+    case .listScreens, .pairScreen, .makeScreenAddress, .revokeScreen, .verifyRatings:
+      return try await screens(call)
     case .listMaterials, .showMaterial, .changeMaterial, .submitMaterial, .readPage, .withdrawPage:
       return try await material(call)
     case .listRequests: return json(try await agent.requests.list(call.body["state"]?.string))
@@ -280,8 +284,12 @@ struct AgentAPI: Sendable {
     case .listVisits: return json(["visits": .array(await agent.visits.all.map(\.json))])
     case .showVisit: return json(try await agent.visits.show(id))
     case .changeVisit:
-      return json(try await agent.visits.change(id, state: call.body["state"]?.string, facts: facts).json)
+      let state = call.body["state"]?.string
+      let visit = try await agent.visits.change(id, state: state, facts: facts)
+      if state == "suspended" { await agent.clearScreens(of: id) }
+      return json(visit.json)
     default:
+      await agent.clearScreens(of: id)
       return json(try await agent.visits.close(id, outcome: call.body["outcome"]?.string ?? "completed").json)
     }
   }
@@ -290,19 +298,21 @@ struct AgentAPI: Sendable {
 
   private func command(_ call: Call) async throws(Problem) -> ServerResponse {
     let session = try await agent.devices.session(call.role)
-    let kind: DeviceKind =
+    let kinds: [DeviceKind] =
       switch call.route {
-      case .issueTicket: .ticketDispenser
-      case .readCard: .idCardReader
-      case .scan: .scanner
-      case .print: .printer
-      default: .evaluator
+      case .issueTicket: [.ticketDispenser]
+      case .readCard: [.idCardReader]
+      case .scan: [.scanner]
+      case .print: [.printer]
+      case .showScreen, .showDocument, .collectSignature: [.citizenScreen]
+      case .showCall: [.evaluator]
+      default: [.evaluator, .citizenScreen]
       }
-    guard await session.current.slot.kind == kind else {
-      throw Problem(.wrongKind, "\(call.role) is not a \(kind.englishName)")
+    guard kinds.contains(await session.current.slot.kind) else {
+      throw Problem(.wrongKind, "\(call.role) is not a \(kinds[0].englishName)")
     }
     let document = call.request.body
-    let extra = call.route == .print ? SHA256.digest(of: document).bytes : []
+    let extra = call.route == .print || call.route == .showDocument ? SHA256.digest(of: document).bytes : []
     let answer = try await agent.requests.perform(
       call.route, role: call.role, request: call.command, fingerprint: extra, caller: call.caller
     ) { context throws(Problem) in
@@ -336,6 +346,17 @@ struct AgentAPI: Sendable {
       case .print:
         let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: false)
         return try await agent.prints.print(context, document: document, session: session, visit: visit)
+      case .showScreen:
+        let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: false)
+        return try await agent.screens.show(context, session: session, visit: visit)
+      case .showDocument:
+        let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: false)
+        return try await agent.screens.document(context, bytes: document, session: session, visit: visit)
+      case .collectSignature:
+        guard let visit = try await agent.visits.visit(for: request.visit) else {
+          throw Problem(.visitClosed)
+        }
+        return try await agent.screens.sign(context, session: session, visit: visit)
       default:
         guard let visit = try await agent.visits.visit(for: request.visit) else {
           throw Problem(.visitClosed)
@@ -346,6 +367,44 @@ struct AgentAPI: Sendable {
       }
     }
     return json(answer.body, status: answer.status)
+  }
+
+  private func screens(_ call: Call) async throws(Problem) -> ServerResponse {
+    let screen = call.parameters["screen"] ?? call.body["screen"]?.string ?? "1"
+    switch call.route {
+    case .listScreens: return json(["screens": try await agent.screenKeys.list()])
+    case .pairScreen:
+      try await agent.screenKeys.pair(code: call.body["code"]?.string ?? "", screen: screen)
+      try audit(call, "screen \(screen) paired")
+      return json(["screen": .string(screen)])
+    case .makeScreenAddress:
+      try audit(call, "screen \(screen) given a new address")
+      return json(["url": .string(try await agent.screenKeys.address(for: screen))])
+    case .revokeScreen:
+      try audit(call, "screen \(screen) shut out")
+      try await agent.screenKeys.revoke(screen)
+      return json(["screen": .string(screen)])
+    default:
+      let database = facilities.database
+      let verdict: RatingChain.Verdict
+      do {
+        verdict = try await RatingChain.verify { after in
+          try await database.read { database throws(StoreError) in
+            try database.query(
+              "SELECT number, hash, content FROM ratingChain WHERE number > ? ORDER BY number LIMIT 1000",
+              after)
+          }
+        }
+      } catch {
+        throw Problem(.notStored, "\(error)")
+      }
+      return json([
+        "intact": .bool(verdict.isIntact), "links": .integer(verdict.links), "head": .string(verdict.head),
+        "missing": .array(verdict.missing.map(JSONValue.integer)),
+        "broken": .array(verdict.broken.map(JSONValue.integer)),
+        "unverifiable": .integer(verdict.unverifiable),
+      ])
+    }
   }
 
   private func resolve(_ call: Call) async throws(Problem) -> ServerResponse {

@@ -49,6 +49,18 @@ enum AgentTables {
       """,
       // Which unit serves a slot: of the devices themselves only, so never sealed.
       "CREATE TABLE slotUnit (role TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT",
+      """
+      -- What was rated is kept as a keyed digest alone: a scope may hold a case's number.
+      UPDATE rating SET scope = id;
+      ALTER TABLE rating ADD COLUMN visit TEXT;
+      CREATE TABLE ratedScope (digest TEXT PRIMARY KEY, seconds INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      ALTER TABLE visit ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
+      CREATE INDEX visit_state ON visit (state, erased);
+      ALTER TABLE ratingChain ADD COLUMN content BLOB;
+      CREATE TABLE screenKey (
+        digest BLOB PRIMARY KEY, screen TEXT NOT NULL, created TEXT NOT NULL
+      ) STRICT;
+      """,
     ])
 }
 
@@ -64,6 +76,12 @@ struct DocumentSeal: Sendable {
     } catch {
       throw .misuse("a document could not be sealed: \(error)")
     }
+  }
+
+  /// What stands for a text that must not be read here, but has to be found again: without the key nobody can tell
+  /// whether a text that he guesses is the one.
+  func digest(_ text: String) -> String {
+    SHA256.digest(of: (key?.reveal() ?? []) + Array("scope\n\(text)".utf8)).hex
   }
 
   /// Nil when the row is damaged or sealed under another key.

@@ -41,6 +41,30 @@ public struct QueueService: Sendable, Equatable {
   public var windows: String
 }
 
+/// How citizens are asked for ratings.
+public struct RatingSettings: Sendable, Equatable {
+  /// How long a level can be changed after the first press.
+  public var correction = Duration.seconds(3)
+  /// Levels that need a reason or a comment on a screen (差评 must carry its reasons: facts/devices.md C1).
+  public var reasonRequired: Set<Int> = [1, 2]
+  /// Whether closing a visit in which nobody asked asks the citizen.
+  public var asksAtClosing = true
+}
+
+/// The citizens' screens.
+public struct ScreenSettings: Sendable, Equatable {
+  /// The loopback port that they are served on; nil: none are.
+  public var port: Int?
+  /// What an idle screen says in large letters; nil: a welcome.
+  public var title: String?
+  /// The same in English.
+  public var titleEnglish: String?
+  /// What it says below.
+  public var text: String?
+  /// The same in English.
+  public var textEnglish: String?
+}
+
 /// The service's configuration, checked as a whole.
 public struct Configuration: Sendable, Equatable {
   /// Hall's code, in every event's source.
@@ -91,6 +115,10 @@ public struct Configuration: Sendable, Equatable {
   public var dayStarts = 0
   /// Services by id.
   public var services: [QueueService] = []
+  /// How citizens are asked for ratings.
+  public var ratings = RatingSettings()
+  /// The citizens' screens.
+  public var screens = ScreenSettings()
   /// Devices by role, in the file's order.
   public var slots: [Slot] = []
   /// Whether citizens serve themselves here: their cards are read only within a visit that was opened.
@@ -152,6 +180,14 @@ public struct Configuration: Sendable, Equatable {
   private static let nameKey = ConfKey("name", .text(longest: 60), required: true)
   private static let prefixKey = ConfKey("prefix", .text(longest: 4), required: true)
   private static let windowsKey = ConfKey("windows", .text(longest: 60))
+  private static let correctionKey = ConfKey("correction", .duration(in: .zero ... .seconds(10)))
+  private static let reasonKey = ConfKey(
+    "reason-required", ConfType<Int>.integer(in: 1...5).list(count: 0...5))
+  private static let closingKey = ConfKey("ask-at-closing", .boolean)
+  private static let screenPortKey = ConfKey("port", .integer(in: 1024...65535), required: true)
+  private static let screenKeys = ["idle-title", "idle-title-english", "idle-text", "idle-text-english"].map {
+    ConfKey("\($0)", .text(longest: 200))
+  }
   private static let kindKey = ConfKey<DeviceKind>("kind", .word, required: true)
   private static let portKey = ConfKey<ChannelAddress>(
     "port",
@@ -159,10 +195,11 @@ public struct Configuration: Sendable, Equatable {
       expected: ConfExpected(
         english:
           "usb:any, usb:port:1-1.2, usb:serial:NUMBER, tty:/dev/…, lp:/dev/…, hidraw:/dev/…, evdev:/dev/…, "
-          + "video:/dev/…, http://127.0.0.1:PORT/PATH, sane:NAME, cups:QUEUE, cups:QUEUE@/SOCKET or simulated:NAME",
+          + "video:/dev/…, http://127.0.0.1:PORT/PATH, sane:NAME, cups:QUEUE, cups:QUEUE@/SOCKET, "
+          + "screen:NAME or simulated:NAME",
         chinese:
           "usb:any、usb:port:1-1.2、usb:serial:序列号、tty:/dev/…、lp:/dev/…、hidraw:/dev/…、evdev:/dev/…、video:/dev/…、"
-          + "http://127.0.0.1:端口/路径、sane:名称、cups:队列、cups:队列@/套接字 或 simulated:名称"),
+          + "http://127.0.0.1:端口/路径、sane:名称、cups:队列、cups:队列@/套接字、screen:名称 或 simulated:名称"),
       text: { ChannelAddress($0) }), required: true)
   private static let profileKey = ConfKey("profile", .text(longest: 64))
   private static let simulatedKey = ConfKey("simulated", .boolean)
@@ -184,6 +221,8 @@ public struct Configuration: Sendable, Equatable {
     .init(
       "photo-decoder",
       keys: [decoderProgramKey, decoderArgumentKey, decoderDirectoryKey, decoderTimeKey]),
+    .init("ratings", keys: [correctionKey, reasonKey, closingKey]),
+    .init("screens", keys: [screenPortKey] + screenKeys),
     .init("service", argument: .required, keys: [nameKey, prefixKey, windowsKey]),
     .init(
       "device", argument: .required, keys: [kindKey, portKey, profileKey, simulatedKey],
@@ -232,6 +271,17 @@ public struct Configuration: Sendable, Equatable {
       keyFile = try section.optional(Self.keyFileKey) ?? keyFile
     }
     if let section = document.section("queue") { dayStarts = try section.optional(Self.dayKey) ?? dayStarts }
+    if let section = document.section("ratings") {
+      ratings.correction = try section.optional(Self.correctionKey) ?? ratings.correction
+      if let levels = try section.optional(Self.reasonKey) { ratings.reasonRequired = Set(levels) }
+      ratings.asksAtClosing = try section.optional(Self.closingKey) ?? ratings.asksAtClosing
+    }
+    if let section = document.section("screens") {
+      screens.port = try section.value(Self.screenPortKey)
+      let texts = try Self.screenKeys.map { key throws(ConfError) in try section.optional(key) }
+      (screens.title, screens.titleEnglish) = (texts[0], texts[1])
+      (screens.text, screens.textEnglish) = (texts[2], texts[3])
+    }
     for section in document.sections("service") {
       services.append(
         QueueService(
@@ -372,6 +422,7 @@ extension ChannelKind {
     case .reports: ["hidraw", "simulated"]
     case .inputEvents: ["evdev", "simulated"]
     case .frames: ["video", "simulated"]
+    case .screen: ["screen"]
     }
   }
 

@@ -19,6 +19,7 @@ enum SessionEvent: Sendable {
   case changed(DeviceView, previous: DeviceState)
   case rating(role: String, RatingPress)
   case call(role: String, CallPress)
+  case screen(role: String, ScreenInput)
 }
 
 /// Keeps one device of the configuration in service: opens it, asks it, serves commands one at a time, notices when it
@@ -40,6 +41,7 @@ actor DeviceSession {
   private var supervisor = Supervisor()
   private var stopped = false
   private var troubled = false
+  private var attaching: [CheckedContinuation<Void, Never>] = []
 
   init(slot: Slot, locked: Bool, surroundings: DeviceSurroundings) {
     self.slot = slot
@@ -57,9 +59,26 @@ actor DeviceSession {
     runner = Task { await self.run() }
   }
 
+  /// Shows a view on a citizen's screen; on other devices nothing.
+  func show(_ view: ScreenView) async {
+    await (device as? any CitizenScreen)?.show(view)
+  }
+
+  /// Returns when the device is attached, or never will be.
+  func untilAttached() async {
+    guard device == nil, !stopped else { return }
+    await withCheckedContinuation { attaching.append($0) }
+  }
+
+  private func wakeAttaching() {
+    for one in attaching { one.resume() }
+    attaching = []
+  }
+
   /// Lets a running command finish, then detaches. Commands that wait are refused.
   func stop() async {
     stopped = true
+    wakeAttaching()
     await turnstile.close()
     await detach()
     runner?.cancel()
@@ -230,6 +249,7 @@ actor DeviceSession {
     await surroundings.register.attached(slot, plan.offer)
     if let replaced = plan.replaced { logReplacement(of: replaced, by: plan.offer) }
     await apply(report)
+    wakeAttaching()
     let fault = await follow(attached)
     if reopening {
       reopening = false
@@ -284,6 +304,7 @@ actor DeviceSession {
         view.counters["presses", default: 0] += 1
         await surroundings.tell(.rating(role: slot.role, press))
       case .call(let press): await surroundings.tell(.call(role: slot.role, press))
+      case .screen(let input): await surroundings.tell(.screen(role: slot.role, input))
       case .lost(let fault):
         reason = fault
         await lose(fault)

@@ -7,6 +7,7 @@ import HTTPServer
 public import LocalAPI
 import Outbox
 import Posix
+public import Screens
 import Store
 import Synchronization
 import WireJSON
@@ -60,6 +61,8 @@ public struct AgentParts: Sendable {
   public var encodeText: @Sendable (String, CodePage) -> [UInt8]?
   /// Simulated devices of this process.
   public var simulation: SimulationAccess?
+  /// The citizens' screens; it serves from when the agent starts, if the configuration has a port for them.
+  public var screens: ScreenBus
   /// The log.
   public var log: Log
   /// Version shown by `status`.
@@ -71,8 +74,10 @@ public struct AgentParts: Sendable {
   public init(
     configuration: Configuration, profiles: ProfileSet, drivers: [Driver], buses: [any Bus],
     time: any Timekeeper,
-    encodeText: @escaping @Sendable (String, CodePage) -> [UInt8]?, simulation: SimulationAccess?, log: Log,
-    version: String, reread: @escaping @Sendable () async throws(ConfErrors) -> (Configuration, ProfileSet)
+    encodeText: @escaping @Sendable (String, CodePage) -> [UInt8]?, simulation: SimulationAccess?,
+    screens: ScreenBus = ScreenBus(),
+    log: Log, version: String,
+    reread: @escaping @Sendable () async throws(ConfErrors) -> (Configuration, ProfileSet)
   ) {
     self.configuration = configuration
     self.profiles = profiles
@@ -81,6 +86,7 @@ public struct AgentParts: Sendable {
     self.time = time
     self.encodeText = encodeText
     self.simulation = simulation
+    self.screens = screens
     self.log = log
     self.version = version
     self.reread = reread
@@ -113,6 +119,8 @@ public actor HallAgent {
   nonisolated let prints: PrintDesk
   nonisolated let cards: CardDesk
   nonisolated let calls: CallDesk
+  nonisolated let screens: ScreenDesk
+  nonisolated let screenKeys: ScreenKeys
 
   // MARK: Starting
 
@@ -246,7 +254,10 @@ public actor HallAgent {
     requests = RequestDesk(facilities)
     outboxDesk = OutboxDesk(facilities: facilities)
     tickets = TicketDesk(facilities: facilities, series: series)
-    ratings = RatingDesk(facilities)
+    let screens = ScreenDesk(facilities) { role in try? await table.session(role) }
+    self.screens = screens
+    ratings = RatingDesk(facilities) { role, step in await screens.rating(role, step) }
+    screenKeys = ScreenKeys(facilities: facilities, bus: parts.screens)
     prints = PrintDesk(facilities: facilities)
     cards = CardDesk(facilities: facilities)
     calls = CallDesk(facilities: facilities)
@@ -273,6 +284,7 @@ public actor HallAgent {
 
   private func begin() async throws(AgentError) {
     events.set(self)
+    try startScreens()
     do throws(Problem) {
       try await visits.recover()
       let interrupted = try await requests.recover()
@@ -367,8 +379,13 @@ public actor HallAgent {
           tickets.finish(
             ticket, outcome: .unknown(fault), view: view, request: request, visit: nil, language: language))
       case .askRating:
-        if let completion = await ratings.recover(one.id) {
-          await requests.settleRecovered(one.id, completion)
+        let (ratings, requests, visits) = (ratings, requests, visits)
+        // The citizen may take a minute; nobody waits for this at start.
+        Task {
+          let visit = await ratings.visit(ofRequest: one.id)
+          let isOpen = await visits.all.contains { $0.id == visit && $0.state == "active" }
+          let completion = await ratings.resume(one.id, session: session, stillOpen: isOpen)
+          if let completion { await requests.settleRecovered(one.id, completion) }
         }
       case .print:
         guard let session else { continue }
@@ -416,6 +433,9 @@ public actor HallAgent {
       if view.slot.kind == .evaluator, [.noDevice, .powerOff].contains(view.report.state) {
         await ratings.deviceLost(view.slot.role)
       }
+      if view.slot.kind == .citizenScreen, view.report.state == .online {
+        await screens.settle(view.slot.role)
+      }
       await forwardState(view, previous: previous)
     case .rating(let role, let press):
       guard let view = try? await devices.session(role).current else { return }
@@ -425,6 +445,43 @@ public actor HallAgent {
       guard let view = try? await devices.session(role).current else { return }
       let visit = try? await visits.visit(for: nil, openIfNeeded: false)
       await calls.press(press, view: view, visit: visit ?? nil)
+    case .screen(let role, let input): await screenInput(input, role: role)
+    }
+  }
+
+  /// What a citizen does on a screen goes to the question that is open there.
+  private func screenInput(_ input: ScreenInput, role: String) async {
+    guard await ratings.isAsking(role) else { return await screens.input(input, role: role) }
+    switch input {
+    case .press(let level): await ratings.input(.press(level: level, rawKey: level), role: role)
+    case .reasons(let codes, let comment):
+      await ratings.input(.reasons(codes, comment: comment), role: role)
+    case .decline: await ratings.input(.declined, role: role)
+    case .moreTime: await ratings.input(.moreTime, role: role)
+    case .touched: await ratings.input(.touched, role: role)
+    case .confirm, .signature, .window: break
+    }
+  }
+
+  /// Nothing of a visit that is suspended or closed stays on a screen, and nobody is asked for it any more.
+  func clearScreens(of visit: String) async {
+    await ratings.clear(visit: visit, by: "visit")
+    await screens.clear(visit: visit)
+  }
+
+  private func startScreens() throws(AgentError) {
+    guard let port = parts.configuration.screens.port else { return }
+    let (log, time, keys, language) = (parts.log, parts.time, screenKeys, parts.configuration.language)
+    let once = OnceEach()
+    do throws(ScreenBusError) {
+      try parts.screens.start(
+        port: UInt16(clamping: port),
+        backing: ScreenServer.Backing(
+          screen: { digest in await keys.screen(of: digest) },
+          refused: { what, same in if once.isFirst(same) { log(.warning, "screens", what) } },
+          sleep: { await time.sleep(for: $0) }, now: { time.now() }))
+    } catch {
+      throw .socket(language.choose("屏幕端口 \(port)：\(error)", "port \(port) of the screens: \(error)"))
     }
   }
 
@@ -531,6 +588,7 @@ public actor HallAgent {
     }
     await facilities.hub.finish()
     await server?.stop(grace: .seconds(1))
+    await parts.screens.stop()
     keepAlive?.cancel()
     resuming?.cancel()
     watching?.cancel()
@@ -603,4 +661,10 @@ private final class VisitsBox: Sendable {
   private let box = Mutex<VisitDesk?>(nil)
   var desk: VisitDesk? { box.withLock { $0 } }
   func set(_ desk: VisitDesk) { box.withLock { $0 = desk } }
+}
+
+/// Remembers what was said once already.
+private final class OnceEach: Sendable {
+  private let said = Mutex<Set<String>>([])
+  func isFirst(_ what: String) -> Bool { said.withLock { $0.insert(what).inserted } }
 }

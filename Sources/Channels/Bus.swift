@@ -7,6 +7,7 @@ public enum ChannelKind: String, Sendable, CaseIterable {
   case reports
   case inputEvents = "input-events"
   case frames
+  case screen
 }
 
 /// An opened channel.
@@ -25,6 +26,8 @@ public enum Channel: Sendable {
   case inputEvents(any InputEvents)
   /// Cameras.
   case frames(any FrameSource)
+  /// Citizens' screens.
+  case screen(any ScreenLink)
 
   /// Which form this is.
   public var kind: ChannelKind {
@@ -36,6 +39,7 @@ public enum Channel: Sendable {
     case .reports: .reports
     case .inputEvents: .inputEvents
     case .frames: .frames
+    case .screen: .screen
     }
   }
 
@@ -49,6 +53,7 @@ public enum Channel: Sendable {
     case .reports(let reports): await reports.close()
     case .inputEvents(let events): await events.close()
     case .frames(let frames): await frames.close()
+    case .screen(let screen): await screen.close()
     }
   }
 }

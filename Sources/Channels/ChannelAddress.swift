@@ -23,6 +23,8 @@ public enum ChannelAddress: Sendable, Hashable, CustomStringConvertible {
   case evdev(path: String)
   /// A camera: `video:/dev/video0`.
   case video(path: String)
+  /// A citizen's screen: a page that this agent serves, by its name: `screen:1`.
+  case screen(name: String)
 
   /// Reads the forms shown at the cases; nil for anything else, for another host than loopback, and for empty names.
   public init?(_ text: String) {
@@ -31,7 +33,10 @@ public enum ChannelAddress: Sendable, Hashable, CustomStringConvertible {
       return String(text.dropFirst(prefix.count))
     }
     func node(_ prefix: String) -> String? { rest(prefix).flatMap { $0.hasPrefix("/") ? $0 : nil } }
-    if let path = node("tty:") {
+    if let name = rest("screen:") {
+      guard name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
+      self = .screen(name: name)
+    } else if let path = node("tty:") {
       self = .tty(path: path)
     } else if let path = node("lp:") {
       self = .lp(path: path)
@@ -92,6 +97,7 @@ public enum ChannelAddress: Sendable, Hashable, CustomStringConvertible {
     case .hidraw(let path): "hidraw:\(path)"
     case .evdev(let path): "evdev:\(path)"
     case .video(let path): "video:\(path)"
+    case .screen(let name): "screen:\(name)"
     }
   }
 
@@ -108,6 +114,7 @@ public enum ChannelAddress: Sendable, Hashable, CustomStringConvertible {
     case .hidraw: "hidraw"
     case .evdev: "evdev"
     case .video: "video"
+    case .screen: "screen"
     }
   }
 }

@@ -67,6 +67,6 @@ public enum DeviceFact: String, Sendable, CaseIterable {
     ("tty", .byteStream), ("http", .httpExchange), ("sane", .pageFeed), ("cups", .printQueue),
     ("simulated", nil), ("usb", .byteStream), ("usblp", .byteStream), ("hidraw", .reports),
     ("evdev", .inputEvents),
-    ("video", .frames),
+    ("video", .frames), ("screen", .screen),
   ]
 }

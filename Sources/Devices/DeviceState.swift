@@ -5,6 +5,7 @@ public enum DeviceKind: String, Sendable, CaseIterable {
   case scanner = "scanner"
   case evaluator = "evaluator"
   case printer = "printer"
+  case citizenScreen = "citizen-screen"
 
   /// 排队取号机, 身份证读卡器 …: what a technician calls it in Chinese.
   public var chineseName: String {
@@ -14,6 +15,7 @@ public enum DeviceKind: String, Sendable, CaseIterable {
     case .scanner: "扫描仪"
     case .evaluator: "评价器"
     case .printer: "打印机"
+    case .citizenScreen: "双屏互动屏"
     }
   }
   /// The name in English.
@@ -24,6 +26,7 @@ public enum DeviceKind: String, Sendable, CaseIterable {
     case .scanner: "scanner"
     case .evaluator: "evaluator"
     case .printer: "printer"
+    case .citizenScreen: "citizen's screen"
     }
   }
 }

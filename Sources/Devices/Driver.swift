@@ -56,6 +56,8 @@ public enum DeviceNotice: Sendable {
   case rating(RatingPress)
   /// A key of the clerk's caller keypad was pressed.
   case call(CallPress)
+  /// The citizen did something on a screen, at the view with this revision.
+  case screen(ScreenInput)
   /// The channel is of no use any more; the device has to be attached anew.
   case lost(Fault)
 }

@@ -53,6 +53,9 @@ public enum FaultCode: String, Sendable, CaseIterable {
   case sourceMissing = "source.missing"
   case cameraFormat = "camera.format"
 
+  // Citizen's screen.
+  case screenAbsent = "screen.absent"
+
   // Print queue.
   case queueStopped = "queue.stopped"
   case queueMissing = "queue.missing"
@@ -67,6 +70,13 @@ public enum FaultCode: String, Sendable, CaseIterable {
       Advice(
         .maintenance, .technician, retry: true, zh: "未找到设备。请检查数据线是否插好、设备是否通电。",
         en: "The device was not found. Check its cable and its power.")
+    case .screenAbsent:
+      Advice(
+        .maintenance, .technician, retry: true,
+        zh: "双屏互动屏未连接。请检查第二屏上的浏览器是否已打开；首次使用请按屏幕上的配对码运行 hallctl screen pair。",
+        en:
+          "The citizen's screen is not connected. Check that the browser on the second screen is open; when used for the "
+          + "first time, run hallctl screen pair with the code it shows.")
     case .deviceGone:
       Advice(
         .maintenance, .technician, retry: true, zh: "设备已断开。请检查数据线并重新插好。",
@@ -268,7 +278,7 @@ public enum FaultCode: String, Sendable, CaseIterable {
   /// The device state that this fault puts the device in; nil when it says nothing of the device (a card was not there).
   public var impliedState: DeviceState? {
     switch self {
-    case .deviceAbsent, .deviceGone: .noDevice
+    case .deviceAbsent, .deviceGone, .screenAbsent: .noDevice
     case .deviceSilent: .powerOff
     case .deviceDenied, .deviceBusy, .deviceUnmatched, .deviceLocked, .programMissing, .queueMissing: .offline
     case .deviceHeld, .driverMissing, .deviceAmbiguous, .deviceOther, .deviceTaken: .offline

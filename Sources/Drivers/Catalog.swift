@@ -5,6 +5,7 @@ public enum Catalog {
   /// All drivers, in the order of their kinds.
   public static let drivers: [Driver] = [
     .sdt, .sdtHID, .escpos, .escl, .sane, .camera, .evaluatorBus, .evaluatorKeys, .evaluatorReports, .cups,
+    .citizenScreen,
   ]
 
   /// The driver that profiles call so.

@@ -26,7 +26,7 @@ extension LinuxBus {
       nodes = [(try? Files.realPath(path)) ?? path]
       // A plain address may be asked about before anything was known of it.
       if candidate.facts.count < 3 { candidate = await candidates(at: address).first ?? candidate }
-    case .http, .sane, .cups, .usb, .simulated: return []
+    case .http, .sane, .cups, .usb, .screen, .simulated: return []
     }
     let (asked, known) = (nodes, Self.suspects(candidate.facts))
     let (holders, suspects) = await onOwnThread("rivals") { () throws(Never) in

@@ -18,9 +18,12 @@ public final class LinuxBus: Bus {
     self.scanning = scanning
   }
 
-  /// True for everything but `simulated:`.
+  /// True for everything but `screen:` and `simulated:`.
   public func supplies(_ address: ChannelAddress) -> Bool {
-    if case .simulated = address { false } else { true }
+    switch address {
+    case .screen, .simulated: false
+    default: true
+    }
   }
 
   /// What the device at an address can be opened by. For `usb:` every interface and node of every device that fits, by
@@ -45,7 +48,7 @@ public final class LinuxBus: Bus {
         ChannelCandidate(address: address, facts: facts, unit: found?.unit?.deviceUnit(among: units))
       ]
     case .http, .sane, .cups: return [ChannelCandidate(address: address, facts: await facts(of: address))]
-    case .simulated: return []
+    case .screen, .simulated: return []
     }
   }
 
@@ -92,7 +95,7 @@ public final class LinuxBus: Bus {
     case .video(let path):
       remember(path)
       return .frames(try await V4L2Channel.open(path: path))
-    case .usb, .simulated:
+    case .usb, .screen, .simulated:
       throw .absent("\(address)")
     }
   }
@@ -115,7 +118,7 @@ public final class LinuxBus: Bus {
       facts.merge(await candidates(at: address).first?.facts ?? [:]) { first, _ in first }
     case .usb, .usbInterface:
       facts.merge(await candidates(at: address).first?.facts ?? [:]) { first, _ in first }
-    case .http, .simulated: break
+    case .http, .screen, .simulated: break
     }
     return facts
   }
@@ -129,7 +132,7 @@ public final class LinuxBus: Bus {
       await waitForChange(ofPath: path)
     case .cups(_, let server): await waitForChange(ofPath: server ?? CUPSQueue.systemSocket)
     case .usb, .usbInterface, .sane: await waitForDevices(at: address) { false }
-    case .http, .simulated: await waitForCancellation()
+    case .http, .screen, .simulated: await waitForCancellation()
     }
   }
 

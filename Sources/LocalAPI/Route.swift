@@ -4,6 +4,8 @@ public enum Route: String, Sendable, CaseIterable {
   case status, listDevices, showDevice, changeDevice, explainDevice, forgetUnit, listPlugged, checkHealth
   case openVisit, listVisits, showVisit, changeVisit, closeVisit
   case issueTicket, showCall, readCard, scan, askRating, print
+  case showScreen, showDocument, collectSignature
+  case listScreens, pairScreen, makeScreenAddress, revokeScreen, verifyRatings
   case listMaterials, showMaterial, changeMaterial, submitMaterial, readPage, withdrawPage
   case listRequests, showRequest, cancelRequest, resolveRequest
   case watchEvents
@@ -197,6 +199,80 @@ public enum Route: String, Sendable, CaseIterable {
         method: "POST", path: "/v1/devices/{role}/ratings", role: .counter,
         summary: "Ask the citizen for a rating. The answer says whether it was rated, never the level.",
         body: .object(Shapes.command + Shapes.ratingRequest), answer: .object(Shapes.ratingResult))
+    case .showScreen:
+      .init(
+        method: "POST", path: "/v1/devices/{role}/screens", role: .counter,
+        summary: "Show something on the citizen's screen; `fields` are confirmed by the citizen.",
+        body: .object(Shapes.command + Shapes.screenContent), answer: .object(Shapes.screenResult))
+    case .showDocument:
+      .init(
+        method: "POST", path: "/v1/devices/{role}/documents", role: .counter,
+        summary: "Show the PDF, JPEG or PNG that is the body, page by page, and ask for consent.",
+        query: Shapes.command + [
+          .optional("title", .text(max: 120), "Title."),
+          .optional("titleEnglish", .text(max: 120), "Title in English."),
+          .optional("confirm", .boolean, "Whether consent is asked for; true unless given."),
+          .optional(
+            "timeoutSeconds", .integer(1...3600), "How long the citizen has; 300 unless given."),
+        ],
+        bodyType: "application/pdf", answer: .object(Shapes.screenResult))
+    case .collectSignature:
+      .init(
+        method: "POST", path: "/v1/devices/{role}/signatures", role: .counter,
+        summary: "Collect a signature, bound to the document that was shown.",
+        body: .object(
+          Shapes.command + [
+            .optional("title", .text(max: 120), "Title."),
+            .optional("titleEnglish", .text(max: 120), "Title in English."),
+            .optional(
+              "document", .digest,
+              "Digest of the document it is bound to; the one agreed to last unless given."),
+            .optional("signerRole", .text(max: 64), "As whom: `applicant` unless given."),
+            .optional("timeoutSeconds", .integer(1...3600), "How long the citizen has; 120 unless given."),
+          ]), answer: .object(Shapes.screenResult))
+    case .listScreens:
+      .init(
+        method: "GET", path: "/v1/screens", role: .technician, summary: "Screens that are let in.",
+        answer: .object([
+          .required(
+            "screens",
+            .array(
+              .object([
+                .required("screen", .text(max: 64), "Its name, as in the port `screen:NAME`."),
+                .required("pairedAt", .timestamp, "Since when."),
+              ]), max: 64), "By name.")
+        ]))
+    case .pairScreen:
+      .init(
+        method: "POST", path: "/v1/screens", role: .technician,
+        summary: "Let in the screen that shows this code.",
+        body: .object([
+          .required("code", .text(max: 8), "The four digits on the screen."),
+          .optional("screen", .text(max: 64), "Its name; `1` unless given."),
+        ]), answer: .object([.required("screen", .text(max: 64), "Its name.")]))
+    case .makeScreenAddress:
+      .init(
+        method: "POST", path: "/v1/screens/{screen}/addresses", role: .technician,
+        summary: "A launch address for a kiosk browser, with a new token in it; the old one ends.",
+        answer: .object([.required("url", .text(max: 200), "The address; whoever has it is the screen.")]))
+    case .revokeScreen:
+      .init(
+        method: "DELETE", path: "/v1/screens/{screen}", role: .technician, summary: "Shut a screen out.",
+        answer: .object([.required("screen", .text(max: 64), "Its name.")]))
+    case .verifyRatings:
+      .init(
+        method: "GET", path: "/v1/ratings/chain", role: .technician,
+        summary: "Verify the chain of ratings: whether any was removed, put in or altered.",
+        answer: .object([
+          .required("intact", .boolean, "Whether every link follows from the one before."),
+          .required("links", .integer(0...Int.max), "How many."),
+          .required("head", .text(max: 64), "The newest link's hash, to be held against the intake's."),
+          .required("missing", .array(.integer(0...Int.max), max: 1000), "Numbers that are missing."),
+          .required("broken", .array(.integer(0...Int.max), max: 100_000), "Numbers that do not follow."),
+          .required(
+            "unverifiable", .integer(0...Int.max), "Links of an older version, of which only the order shows."
+          ),
+        ]))
     case .print:
       .init(
         method: "POST", path: "/v1/devices/{role}/print-jobs", role: .counter,

@@ -290,6 +290,48 @@ public enum Shapes {
     .required("visit", .uuid, "The visit."),
   ]
 
+  static let screenContent: [Shape.Field] = [
+    .required(
+      "content", .word(["idle", "called", "qr", "fields", "url"]),
+      "What is shown. `idle` is what the screen says when nothing is asked."),
+    .optional("title", .text(max: 120), "Title."),
+    .optional("titleEnglish", .text(max: 120), "Title in English."),
+    .optional("text", .text(max: 400), "Text under it: `idle`, `qr`."),
+    .optional("textEnglish", .text(max: 400), "Text in English."),
+    .optional("clerkName", .text(max: 40), "With `idle`: the clerk's name."),
+    .optional("clerkNumber", .text(max: 32), "With `idle`: the clerk's number."),
+    .optional("number", .text(max: 16), "With `called`: the queue number."),
+    .optional("window", .text(max: 32), "With `called`: where to go; the visit's window unless given."),
+    .optional("code", .text(max: 2331), "With `qr`: what the symbol says."),
+    .optional(
+      "fields",
+      .array(
+        .object([
+          .required("label", .text(max: 60), "Name of the field."),
+          .optional("labelEnglish", .text(max: 60), "Its name in English."),
+          .required("value", .text(max: 400), "What it says."),
+        ]), max: 40), "With `fields`: what the citizen is to check."),
+    .optional("url", .text(max: 2000), "With `url`: the page, in a window of its own."),
+    .optional("rating", .boolean, "With `url`: it is a rating page; told to the intake as shown or closed."),
+    .optional("serviceNumber", .integer(1...99), "With `rating`: which service to this visit."),
+    .optional("serviceName", .text(max: 200), "With `rating`: name of the service."),
+    .optional("itemCode", .text(max: 64), "With `rating`: code of the item."),
+    .optional("timeoutSeconds", .integer(1...3600), "How long it is shown; 60 unless given."),
+  ]
+
+  static let screenResult: [Shape.Field] = [
+    .optional("shown", .boolean, "With `idle`."),
+    .optional(
+      "outcome",
+      .word(["shown", "confirmed", "declined", "signed", "timeout", "cancelled", "closed", "blocked"]),
+      "How it ended."),
+    .optional("cancelledBy", .word(["clerk", "visit", "service"]), "Who ended it."),
+    .optional("document", .text(max: 64), "SHA-256 of the document."),
+    .optional("pages", .integer(0...1000), "How many it has."),
+    .optional("signature", .text(max: 64), "SHA-256 of the picture, as the intake gets it."),
+    .optional("strokes", .text(max: 64), "SHA-256 of the strokes."),
+  ]
+
   static let printResult: [Shape.Field] = [
     .required("job", .uuid, "Its id."),
     .required("printed", .word(["yes", "no", "unknown"]), "Whether it is on paper."),

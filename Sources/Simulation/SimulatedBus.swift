@@ -44,6 +44,7 @@ public final class SimulatedBus: Bus {
       try await device.openRequests()
       return .httpExchange(SimulatedRequests(device: device, basePath: device.basePath ?? ""))
     case .reports, .inputEvents, .frames: return try await device.openMessages(as: kind ?? device.kind)
+    case .screen: throw .absent(address.description)
     }
   }
 

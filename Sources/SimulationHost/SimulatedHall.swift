@@ -156,7 +156,7 @@ public actor SimulatedHall {
       case .httpExchange, .pageFeed:
         attachment = ServerAttachment(
           device, .loopback(file: "\(directory)/\(device.name).url"), directory: directory)
-      case .reports, .inputEvents, .frames: continue
+      case .reports, .inputEvents, .frames, .screen: continue
       }
       attachments[device.name] = attachment
       try await attachment.start()

@@ -223,4 +223,26 @@ enum RatingVerb {
       }
     }
   }
+
+  static let verify = Verb("ratings verify", zh: "校验评价链是否完整", en: "verify the chain of ratings") {
+    session throws(VerbError) in
+    let value = try await session.call(.verifyRatings)
+    session.show(value) { value in
+      let links = value["links"]?.integer ?? 0
+      let head = value["head"]?.string ?? ""
+      func numbers(_ name: String) -> String {
+        (value[name]?.array ?? []).prefix(20).compactMap(\.integer).map { "\($0)" }.joined(separator: ", ")
+      }
+      if value["intact"] == true {
+        return session.language.choose(
+          "评价链完整：\(links) 条，最新 \(head)\n", "intact: \(links) ratings, newest \(head)\n")
+      }
+      return session.language.choose(
+        "评价链不完整：缺失 [\(numbers("missing"))]，不符 [\(numbers("broken"))]\n",
+        "NOT intact: missing [\(numbers("missing"))], not following [\(numbers("broken"))]\n")
+    }
+    if value["intact"] != true {
+      throw .failed(session.language.choose("评价记录曾被删除、插入或改动。", "Ratings were removed, put in or altered."))
+    }
+  }
 }

@@ -106,7 +106,7 @@ struct Hallctl {
       let code = problem["code"]?.string ?? ""
       let device = [
         "device.", "card.", "paper.", "cover.", "cutter.", "feeder.", "line.", "queue.", "toner.", "head.",
-        "image.", "outcome.", "job.", "text.", "source.", "command.", "document.", "program.",
+        "image.", "screen.", "outcome.", "job.", "text.", "source.", "command.", "document.", "program.",
       ]
       return device.contains { code.hasPrefix($0) } ? ExitCode.fault : ExitCode.failed
     }
@@ -154,7 +154,10 @@ struct Verb: Sendable {
     RequestVerb.show,
     RequestVerb.cancel, RequestVerb.settle, OutboxVerb.status, OutboxVerb.list, OutboxVerb.show,
     OutboxVerb.retry,
-    OutboxVerb.discard, OutboxVerb.export, WatchVerb.verb, SimulateVerb.verb, ReloadVerb.verb,
+    OutboxVerb.discard, OutboxVerb.export, ScreenVerb.pair, ScreenVerb.address, ScreenVerb.list,
+    ScreenVerb.revoke,
+    ScreenVerb.show, ScreenVerb.document, ScreenVerb.sign, RatingVerb.verify, WatchVerb.verb,
+    SimulateVerb.verb, ReloadVerb.verb,
   ]
 
   /// The verb that the words of a command line name, the longest that fits.

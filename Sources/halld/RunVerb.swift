@@ -8,6 +8,7 @@ import HTTPClient
 import LinuxChannels
 import LocalAPI
 import Posix
+import Screens
 import SimulationHost
 
 /// `halld run`
@@ -102,12 +103,13 @@ enum RunVerb {
     reread: @escaping @Sendable () async throws(ConfErrors) -> (Configuration, ProfileSet)
   ) -> AgentParts {
     let time = SystemTime()
-    var buses: [any Bus] = [LinuxBus()]
+    let screens = ScreenBus()
+    var buses: [any Bus] = [LinuxBus(), screens]
     if let bus = simulation?.hall.bus { buses.insert(bus, at: 0) }
     return AgentParts(
       configuration: configuration, profiles: profiles, drivers: Catalog.drivers, buses: buses, time: time,
       encodeText: { text, page in Iconv.encode(text, to: page.encoding) }, simulation: simulation?.access,
-      log: log,
+      screens: screens, log: log,
       version: Halld.version, reread: reread)
   }
 }

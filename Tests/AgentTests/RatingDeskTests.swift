@@ -19,8 +19,8 @@ import WireJSON
     let session: DeviceSession
     let visit: Visit
 
-    init() async throws {
-      office = try await Office()
+    init(correction: Duration = .zero) async throws {
+      office = try await Office { $0.ratings.correction = correction }
       desk = RatingDesk(office.facilities)
       requests = RequestDesk(office.facilities)
       session = await office.session(evaluator, role: "evaluator", kind: .evaluator)
@@ -78,6 +78,8 @@ import WireJSON
     await position.evaluator.prompts.wait { $0 == 1 }
     await position.office.facilities.database.close()
     await position.press(5)
+    #expect(position.evaluator.acknowledged.value == 0)
+    await position.desk.deviceLost("evaluator")
     #expect(await answer.value?.code == ProblemCode.notStored.rawValue)
     #expect(position.evaluator.acknowledged.value == 0)
   }
@@ -104,7 +106,8 @@ import WireJSON
     #expect(try await position.rate("r-6", 2, ["serviceNumber": 3]).body["outcome"] == "rated")
   }
 
-  @Test func `of two questions at once the second is refused and the first gets its answer`() async throws {
+  @Test func `a caller whose page was loaded again waits for the question that is open already`() async throws
+  {
     let position = try await Position()
     let asked = await withTaskGroup(of: (String?, String?).self) { group in
       for number in 1...8 {
@@ -125,10 +128,21 @@ import WireJSON
       for await end in group { ends.append(end) }
       return ends
     }
-    #expect(asked.compactMap(\.0) == ["rated"])
+    #expect(Set(asked.compactMap(\.0)) == ["rated"])
+    // One that comes when all is over finds the service rated.
     #expect(asked.compactMap(\.1).allSatisfy { ["rating.inProgress", "rating.alreadyAsked"].contains($0) })
-    #expect(asked.compactMap(\.1).count == 7)
+    #expect(position.evaluator.prompts.value == 1)
     #expect(await position.office.delivered("rating").filter { $0["outcome"] == "rated" }.count == 1)
+  }
+
+  @Test func `another service is not asked for while a question is open`() async throws {
+    let position = try await Position()
+    async let answer = position.ask("r-1")
+    await position.evaluator.prompts.wait { $0 == 1 }
+    let other = await problem { () throws(Problem) in try await position.ask("r-2", ["serviceNumber": 2]) }
+    #expect(other?.code == ProblemCode.ratingBusy.rawValue)
+    await position.press(4)
+    #expect(try await answer.body["outcome"] == "rated")
   }
 
   @Test func `a press that nobody asked for is told as such and not counted`() async throws {
@@ -145,7 +159,8 @@ import WireJSON
     _ = try await position.rate("r-1", 5)
     await position.press(1)
     let events = await position.office.delivered("rating")
-    #expect(events.map { $0["flags"] } == [nil, ["late"]])
+    // Nobody presses so soon after a question; a test does.
+    #expect(events.map { $0["flags"] } == [["tooFast"], ["late"]])
     #expect(events.last?["level"] == .null)
   }
 
@@ -180,26 +195,91 @@ import WireJSON
       #expect(event["chain"]?["previous"]?.string == previous)
       var data = event
       data["chain"] = nil
-      let text = Array("\(index + 1)\n".utf8) + (try JSON.encode(data))
-      let hash = SHA256.digest(of: (Hex.decode(previous) ?? []) + text).hex
+      let content = SHA256.digest(of: try JSON.encode(data)).bytes
+      let link = (Hex.decode(previous) ?? []) + Array("\(index + 1)\n".utf8) + content
+      let hash = SHA256.digest(of: link).hex
       #expect(event["chain"]?["hash"]?.string == hash)
       previous = hash
     }
   }
 
-  @Test func `a question that a crash interrupted was cancelled by the restart`() async throws {
-    let position = try await Position()
+  /// What a second run finds after the first one was killed with a question open.
+  private func interrupted(
+    pressed level: Int?, then: (Position, RequestDesk, RatingDesk) async throws -> Void
+  ) async throws {
+    let position = try await Position(correction: .seconds(600))
     let caller = Task { try? await position.ask("r-1") }
     await position.evaluator.prompts.wait { $0 == 1 }
+    if let level { await position.press(level) }
     let next = RequestDesk(position.office.facilities)
     #expect(try await next.recover().map(\.verb) == [.askRating])
-    let completion = try #require(await RatingDesk(position.office.facilities).recover("r-1"))
-    await next.settleRecovered("r-1", completion)
-    #expect(try await next.show("r-1", .english)["result"]?["outcome"] == "cancelled")
-    let event = try #require(await position.office.delivered("rating").first)
-    #expect(event["outcome"] == "cancelled" && event["cancelledBy"] == "restart" && event["level"] == .null)
+    let ratings = RatingDesk(position.office.facilities)
+    #expect(await ratings.visit(ofRequest: "r-1") == position.visit.id)
+    try await then(position, next, ratings)
     // The first run's own end, long after its crash, belongs to nobody.
     await position.desk.deviceLost("evaluator")
     _ = await caller.value
+  }
+
+  @Test func `a question whose visit is over when the service comes back was cancelled by the restart`()
+    async throws
+  {
+    try await interrupted(pressed: nil) { position, next, ratings in
+      let completion = try #require(await ratings.resume("r-1", session: position.session, stillOpen: false))
+      await next.settleRecovered("r-1", completion)
+      #expect(try await next.show("r-1", .english)["result"]?["outcome"] == "cancelled")
+      let event = try #require(await position.office.delivered("rating").first)
+      #expect(event["outcome"] == "cancelled" && event["cancelledBy"] == "restart" && event["level"] == .null)
+    }
+  }
+
+  @Test func `a level that was pressed before the crash is a rating after it`() async throws {
+    try await interrupted(pressed: 2) { position, next, ratings in
+      let completion = try #require(await ratings.resume("r-1", session: nil, stillOpen: true))
+      await next.settleRecovered("r-1", completion)
+      let event = try #require(await position.office.delivered("rating").first)
+      #expect(event["outcome"] == "rated" && event["level"] == 2 && event["confirmed"] == true)
+    }
+  }
+
+  @Test func `a question that is still open is asked again after a restart`() async throws {
+    try await interrupted(pressed: nil) { position, next, ratings in
+      async let completion = ratings.resume("r-1", session: position.session, stillOpen: true)
+      await position.evaluator.prompts.wait { $0 == 2 }
+      await ratings.press(
+        position.evaluator.press(4, raw: 4), view: await position.session.current, visit: nil)
+      await ratings.clear(visit: position.visit.id, by: "visit")
+      await next.settleRecovered("r-1", try #require(await completion))
+      let event = try #require(await position.office.delivered("rating").first)
+      #expect(event["outcome"] == "rated" && event["level"] == 4)
+    }
+  }
+
+  @Test func `an altered, a removed and an inserted link show`() async throws {
+    let position = try await Position()
+    for number in 1...5 {
+      _ = try await position.rate("r-\(number)", 5, ["serviceNumber": .integer(Int64(number))])
+    }
+    let database = position.office.facilities.database
+    func verdict() async throws -> RatingChain.Verdict {
+      try await RatingChain.verify { after in
+        try await database.read { database throws(StoreError) in
+          try database.query(
+            "SELECT number, hash, content FROM ratingChain WHERE number > ? ORDER BY number LIMIT 1000", after
+          )
+        }
+      }
+    }
+    func change(_ sql: String) async throws {
+      try await database.write { database throws(StoreError) in try database.run(sql) }
+    }
+    let whole = try await verdict()
+    #expect(whole.isIntact && whole.links == 5)
+    try await change("UPDATE ratingChain SET content = zeroblob(32) WHERE number = 3")
+    #expect(try await verdict().broken == [3])
+    try await change("DELETE FROM ratingChain WHERE number = 3")
+    #expect(try await verdict().missing == [3])
+    try await change("INSERT INTO ratingChain VALUES (3, randomblob(32), randomblob(32))")
+    #expect(try await verdict().broken == [3, 4])
   }
 }

@@ -98,6 +98,8 @@ private actor PowerRig {
       target = unix:/run/intake.sock
       user = ""
       forward = visit, rating, material.page, material.page.withdrawn, material.completed, ticket, call, print
+      [ratings]
+      correction = 0 s
       [simulation]
       hall = /mnt/devices.conf
       [service A]

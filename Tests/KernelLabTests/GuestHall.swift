@@ -81,6 +81,8 @@ final class GuestHall: Sendable {
       [intake]
       target = unix:/run/hall-intake/intake.sock
       user = root
+      [ratings]
+      correction = 0 s
       [service A]
       name = 综合受理
       prefix = A

@@ -27,13 +27,14 @@ import Testing
     "SimulationHost": [
       "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "WireJSON", "PageImages",
     ],
+    "Screens": ["CScreen", "Channels", "Crypto", "HTTPServer", "Posix", "WireJSON"],
     "Outbox": ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"],
     "Intake": ["HTTPServer", "Crypto", "Posix", "WireJSON"],
     "LocalAPI": ["WireJSON", "HTTPServer", "HTTPClient", "Devices"],
     "Agent": [
       "Devices", "Channels", "Codecs", "Outbox", "LocalAPI", "Store", "Crypto", "Posix", "HTTPServer",
       "HTTPClient",
-      "WireJSON",
+      "WireJSON", "Screens", "QRSymbol",
     ],
     "Console": ["Codecs"],
     "halld": [
@@ -41,7 +42,7 @@ import Testing
       "LocalAPI",
       "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store", "Posix", "Crypto", "WireJSON", "Console",
       "Glibc",
-      "PageImages",
+      "PageImages", "Screens",
     ],
     "Fuzz": ["Codecs", "Glibc"],
     "hallctl": ["LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix", "Codecs", "Glibc"],
@@ -55,7 +56,7 @@ import Testing
   static let language: Set<String> = ["Synchronization"]
   static let mayBeUnsafe: Set<String> = [
     "Posix", "LinuxChannels", "Crypto", "Store", "HTTPClient", "HTTPServer", "QRSymbol", "PageImages",
-    "USB", "Hotplug", "Fuzz",
+    "USB", "Hotplug", "Fuzz", "Screens",
   ]
 
   private static func module(_ path: String) -> String { String(path.split(separator: "/")[1]) }

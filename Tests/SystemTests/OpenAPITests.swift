@@ -22,11 +22,21 @@ struct OpenAPITests {
     let files = try TemporaryDirectory()
     let devices = try await SimulatedDevices(in: files)
     let position = Position(in: files)
+    let page = CitizenPage(port: try CitizenPage.freePort())
     try position.write(
-      try SimulatedDevices.all.map { try devices.section($0) }.joined() + "[simulation]\nhall = builtin\n")
+      try SimulatedDevices.all.map { try devices.section($0) }.joined(),
+      """
+      [simulation]
+      hall = builtin
+      [device screen]
+      kind = citizen-screen
+      port = screen:1
+      [screens]
+      port = \(page.port)
+      """)
     try await position.start()
     try await position.ready("idcard", "dispenser", "scanner", "evaluator", "printer")
-    try await visit(position, devices)
+    try await visit(position, devices, page)
 
     let document = try await position.call(.openAPI)
     let path = files.path("openapi.json")
@@ -57,7 +67,7 @@ struct OpenAPITests {
   }
 
   /// Something of everything.
-  private func visit(_ position: Position, _ devices: SimulatedDevices) async throws {
+  private func visit(_ position: Position, _ devices: SimulatedDevices, _ page: CitizenPage) async throws {
     func refused(_ route: Route, _ parameters: [String: String] = [:], body: JSONValue? = nil) async {
       await #expect(throws: AgentCallError.self) { try await position.call(route, parameters, body: body) }
     }
@@ -107,6 +117,7 @@ struct OpenAPITests {
     try await feed.wait("prompt") { $0["requestId"] == "r-3" && $0["step"] == "rating" }
     try await position.call(.cancelRequest, ["requestId": "r-3"])
     #expect(try await cancelled["outcome"] == "cancelled")
+    try await screen(position, page)
     _ = try await position.print(smallestPDF, role: "printer", request: "p-1")
     try await devices.apply("paper out", to: "dispenser")
     await refused(.issueTicket, ["role": "dispenser"], body: ["requestId": "t-2", "service": "A"])
@@ -134,5 +145,40 @@ struct OpenAPITests {
     try await position.call(.listVisits)
     try await position.call(.closeVisit, ["visit": visit], query: [("outcome", "completed")])
     await refused(.showDevice, ["role": "nobody"])
+  }
+
+  /// A citizen's screen is let in, and something of everything is done on it.
+  private func screen(_ position: Position, _ page: CitizenPage) async throws {
+    let pairing = try await page.own("POST", "/pairings").json
+    try await position.call(.pairScreen, body: ["code": pairing["code"] ?? .null])
+    let paired = try await page.own("GET", "/pairings/\(pairing["pairing"]?.string ?? "")").json
+    let token = try #require(paired["token"]?.string)
+    let views = try await page.watch(token)
+    try await position.ready("screen")
+    try await position.call(.listScreens)
+    async let checked = position.call(
+      .showScreen, ["role": "screen"],
+      body: ["requestId": "f-1", "content": "fields", "fields": [["label": "姓名", "value": "张三"]]])
+    try await page.act(["type": "confirm", "accepted": true], at: views.view("confirm"), token: token)
+    #expect(try await checked["outcome"] == "confirmed")
+    async let read = position.show(document: smallestPDF, role: "screen", request: "d-1")
+    try await page.act(["type": "confirm", "accepted": true], at: views.view("document"), token: token)
+    #expect(try await read["pages"] == 1)
+    async let signed = position.call(.collectSignature, ["role": "screen"], body: ["requestId": "g-1"])
+    let png = try Files.read(Repository.root + "/Tests/Fixtures/signature.png", limit: 1 << 20)
+    try await page.act(
+      ["type": "signature", "png": .string(Base64.encode(png)), "strokes": [[[0, 0, 0, 500]]]],
+      at: views.view("signature"), token: token)
+    #expect(try await signed["outcome"] == "signed")
+    async let rated = position.call(
+      .askRating, ["role": "screen"], body: ["requestId": "r-4", "serviceNumber": 3])
+    try await page.act(["type": "press", "level": 5], at: views.view("rating"), token: token)
+    let chosen = await views.seen.wait { $0.views.last?["level"] == 5 }?.views.last
+    try await page.act(
+      ["type": "reasons", "codes": ["510"], "comment": ""], at: chosen ?? .null, token: token)
+    #expect(try await rated["outcome"] == "rated")
+    #expect(try await position.call(.verifyRatings)["intact"] == true)
+    try await position.call(.makeScreenAddress, ["screen": "1"], body: [:])
+    try await position.call(.revokeScreen, ["screen": "1"])
   }
 }
