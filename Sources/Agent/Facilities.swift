@@ -63,15 +63,6 @@ struct Facilities: Sendable {
     }
   }
 
-  /// Answers are kept for a day: longer than any caller waits, shorter than the disk cares.
-  func forgetOldRequests() async {
-    _ = try? await database.write { database throws(StoreError) in
-      try database.run(
-        "DELETE FROM request WHERE state IN ('done', 'failed', 'cancelled') AND startedSeconds < ?",
-        [.integer(WallTime.now().secondsSince1970 - 86_400)])
-    }
-  }
-
   /// Reads rows.
   func read<T: Sendable>(_ body: @Sendable (Database) throws(StoreError) -> T) async throws(Problem) -> T {
     do throws(StoreError) {

@@ -130,10 +130,11 @@ struct OutboxDesk: Sendable {
       await withDiscardingTaskGroup { group in
         group.addTask { await reconcile() }
         group.addTask { await watch() }
+        group.addTask { await Erasure(facilities: facilities).run() }
         group.addTask {
           repeat {
             await age()
-            await facilities.forgetOldRequests()
+            await Erasure(facilities: facilities).forgetOld()
           } while await facilities.time.sleep(for: .seconds(3600))
         }
       }

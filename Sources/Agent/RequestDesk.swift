@@ -285,7 +285,7 @@ actor RequestDesk {
       _ = try await show(id, .english)
       throw Problem(.notCancellable)
     }
-    let stoppable: Set<Route> = [.readCard, .scan, .askRating]
+    let stoppable: Set<Route> = [.readCard, .scan, .askRating, .showScreen, .showDocument, .collectSignature]
     guard !entry.begun || stoppable.contains(entry.verb) else { throw Problem(.notCancellable) }
     if entry.begun { entry.task.cancel() } else { cancelNow(id) }
     _ = await entry.task.value
@@ -359,7 +359,7 @@ actor RequestDesk {
   /// Commands that a crash interrupted: those without effect are forgotten (their callers send them again), those with a
   /// possible effect are returned for their desks to settle.
   func recover() async throws(Problem) -> [(id: String, verb: Route, role: String?)] {
-    await facilities.forgetOldRequests()
+    await Erasure(facilities: facilities).forgetOld()
     let rows = try await facilities.commit { database throws(StoreError) in
       try database.run("DELETE FROM request WHERE state = 'accepted'")
       return try database.query("SELECT id, verb, role FROM request WHERE state = 'begun'")

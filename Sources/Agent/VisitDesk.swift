@@ -45,6 +45,13 @@ struct Visit: Sendable {
     return .object(value)
   }
 
+  /// What may stay when everything of it has been delivered.
+  var withoutFacts: Visit {
+    var rest = self
+    rest.facts = [:]
+    return rest
+  }
+
   var document: JSONValue {
     ["json": json, "facts": .object(facts)]
   }

@@ -215,6 +215,11 @@ public final class Outbox: Sendable {
     try db.run("DELETE FROM outbox_claim WHERE kind = ? AND owner = ?", [Claim.visit, .text(visit)])
   }
 
+  /// Whether an event of a visit is still here: it waits, or was set aside.
+  public func hasEvents(of visit: String, in db: Database) throws(StoreError) -> Bool {
+    try db.queryOne("SELECT 1 FROM outbox_event WHERE visit = ? LIMIT 1", [.text(visit)]) != nil
+  }
+
   // MARK: Events
 
   /// Puts events into the outbox in a commit of its own; they are durable when this returns.
@@ -264,12 +269,12 @@ public final class Outbox: Sendable {
     } catch { throw .misuse("an event could not be sealed: \(error)") }
     try db.run(
       """
-      INSERT INTO outbox_event (id, source, epoch, sequence, state, priority, bytes, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO outbox_event (id, source, epoch, sequence, state, priority, bytes, body, visit)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
       """,
       [
         .text(id), .integer(source), .text(epoch), .integer(sequence), RowState.waiting,
-        SQLValue(draft.priority.rawValue), SQLValue(json.count), .blob(sealed),
+        SQLValue(draft.priority.rawValue), SQLValue(json.count), .blob(sealed), SQLValue(draft.visit),
       ])
     for digest in Set(draft.blobs) {
       try ensureRow(digest, state: RowState.waiting, in: db)
@@ -324,7 +329,7 @@ public final class Outbox: Sendable {
   }
 
   /// A value at each ``wake()`` and change, several of them as one; one at once.
-  func changes() -> AsyncStream<Void> {
+  public func changes() -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let id = state.withLock { state in
       state.nextListener += 1

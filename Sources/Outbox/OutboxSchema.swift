@@ -74,6 +74,11 @@ extension Outbox {
       ALTER TABLE outbox_event ADD COLUMN warned INTEGER;
       ALTER TABLE outbox_blob ADD COLUMN warned INTEGER;
       """,
+      """
+      -- Whose visit it tells of: what the agent keeps of a visit goes when nothing of it waits here any more.
+      ALTER TABLE outbox_event ADD COLUMN visit TEXT;
+      CREATE INDEX outbox_event_visit ON outbox_event (visit) WHERE visit IS NOT NULL;
+      """,
     ])
 
   private static func totals(_ kind: String) -> String {

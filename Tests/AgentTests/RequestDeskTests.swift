@@ -220,7 +220,7 @@ import WireJSON
     _ = try await perform(desk, request("old"))
     _ = try await perform(desk, request("new"))
     try await office.execute("UPDATE request SET startedSeconds = startedSeconds - 86402 WHERE id = 'old'")
-    await office.facilities.forgetOldRequests()
+    await Erasure(facilities: office.facilities).forgetOld()
     #expect(await state("old", office) == nil)
     #expect(await state("new", office) == "done")
   }
