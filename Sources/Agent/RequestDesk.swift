@@ -68,6 +68,9 @@ struct CommandContext: Sendable {
 actor RequestDesk {
   private struct Running {
     let fingerprint: Digest
+    /// The commit of its row: nil, or why it failed. A command waits for it only where its effect begins, or where it ends: what
+    /// is lost with a row that says no more than `accepted` may be done anew.
+    let accepted: Task<Problem?, Never>
     let task: Task<Result<CommandAnswer, Problem>, Never>
     let verb: Route
     var watchers: Int
@@ -130,41 +133,57 @@ actor RequestDesk {
     _ verb: Route, role: String?, request: CommandRequest, fingerprint: Digest, caller: Caller,
     work: @escaping @Sendable (CommandContext) async throws(Problem) -> Completion
   ) {
+    let accepted = Task { await self.accept(verb, role: role, request: request, fingerprint: fingerprint) }
     let task = Task { () -> Result<CommandAnswer, Problem> in
       do throws(Problem) {
         return .success(
           try await self.carryOut(
-            verb, role: role, request: request, fingerprint: fingerprint, caller: caller, work: work))
+            verb, role: role, request: request, fingerprint: fingerprint, caller: caller, accepted: accepted,
+            work: work))
       } catch {
         return .failure(error)
       }
     }
-    running[request.id] = Running(fingerprint: fingerprint, task: task, verb: verb, watchers: 0)
+    running[request.id] = Running(
+      fingerprint: fingerprint, accepted: accepted, task: task, verb: verb, watchers: 0)
+  }
+
+  private func accept(
+    _ verb: Route, role: String?, request: CommandRequest, fingerprint: Digest
+  ) async -> Problem? {
+    let now = WallTime.now()
+    do throws(Problem) {
+      try await facilities.commit { database throws(StoreError) in
+        try database.run(
+          """
+          INSERT INTO request (id, verb, role, fingerprint, state, started, startedSeconds)
+          VALUES (?, ?, ?, ?, 'accepted', ?, ?)
+          """,
+          [
+            .text(request.id), .text(verb.rawValue), SQLValue(role), .blob(fingerprint.bytes),
+            .text(now.rfc3339),
+            .integer(now.secondsSince1970),
+          ])
+      }
+      return nil
+    } catch {
+      return error
+    }
   }
 
   private func carryOut(
     _ verb: Route, role: String?, request: CommandRequest, fingerprint: Digest, caller: Caller,
+    accepted: Task<Problem?, Never>,
     work: @Sendable (CommandContext) async throws(Problem) -> Completion
   ) async throws(Problem) -> CommandAnswer {
     defer { finished(request.id) }
-    let now = WallTime.now()
-    try await facilities.commit { database throws(StoreError) in
-      try database.run(
-        """
-        INSERT INTO request (id, verb, role, fingerprint, state, started, startedSeconds)
-        VALUES (?, ?, ?, ?, 'accepted', ?, ?)
-        """,
-        [
-          .text(request.id), .text(verb.rawValue), SQLValue(role), .blob(fingerprint.bytes),
-          .text(now.rfc3339),
-          .integer(now.secondsSince1970),
-        ])
-    }
     await publish(request.id, verb, role, .accepted)
     let completion: Completion
     do throws(Problem) {
       completion = try await work(CommandContext(request: request, caller: caller, desk: self))
+      if let problem = await accepted.value { throw problem }
     } catch {
+      _ = await accepted.value
       await withdraw(request.id, verb, role, error)
       throw error
     }
@@ -215,6 +234,7 @@ actor RequestDesk {
   fileprivate func begin(
     _ id: String, also: @escaping @Sendable (Database) throws(StoreError) -> Void
   ) async -> Bool {
+    guard let accepted = running[id]?.accepted, await accepted.value == nil else { return false }
     guard let entry = running[id], !entry.cancelled else { return false }
     // Set before the commit is awaited: from here on nobody may take the command for one without effect.
     running[id]?.begun = true
@@ -316,6 +336,7 @@ actor RequestDesk {
   // MARK: Asking
 
   func show(_ id: String, _ language: Language) async throws(Problem) -> JSONValue {
+    _ = await running[id]?.accepted.value
     let row = try await facilities.read { database throws(StoreError) in
       try database.queryOne("SELECT * FROM request WHERE id = ?", [.text(id)])
     }
@@ -324,6 +345,7 @@ actor RequestDesk {
   }
 
   func list(_ state: String?) async throws(Problem) -> JSONValue {
+    for entry in running.values { _ = await entry.accepted.value }
     let stored: [String]
     switch state {
     case nil: stored = ["accepted", "begun", "done", "failed", "unknown", "cancelled"]
