@@ -260,13 +260,13 @@ struct ChildProcessTests {
       let path = terminal.path
       try await withThrowingTaskGroup { group in
         group.addTask {
-          for _ in 0..<300 {
+          for _ in 0..<100 {
             let child = try ChildProcess.spawn("true")
             _ = await child.wait(timeout: nil)
           }
         }
         group.addTask {
-          for _ in 0..<600 {
+          for _ in 0..<200 {
             _ = try LockFile(path: directory.path("lock"))
             _ = try UnixSocket.listen(path: directory.path("socket"), mode: 0o600, group: nil)
             _ = try SerialPort.open(path: path, settings: SerialSettings(baud: 9600))
