@@ -14,10 +14,9 @@ extension KernelLab {
       var actor: String
     }
 
-    static func told(_ hall: GuestHall, _ role: String) async throws -> Told {
-      let english = try await hall.device(role)
+    static func told(_ hall: GuestHall, _ role: String) async throws -> Told? {
+      guard let reason = try await hall.device(role)["reason"] else { return nil }
       let chinese = try await hall.chinese("/v1/devices/\(role)")
-      let reason = try #require(english["reason"], "\(english)")
       return Told(
         code: reason["code"]?.string ?? "", english: reason["title"]?.string ?? "",
         chinese: chinese["reason"]?["title"]?.string ?? "", actor: reason["actor"]?.string ?? "")
@@ -28,7 +27,7 @@ extension KernelLab {
       var last: Told?
       do {
         return try await Attempts.until("\(role): \(codes)", limit: .seconds(40)) {
-          guard let now = try? await told(hall, role) else { return nil }
+          guard let now = try await told(hall, role) else { return nil }
           last = now
           return codes.contains(now.code) ? now : nil
         }
