@@ -433,7 +433,9 @@ extension DeviceSurroundings {
       let plain = Fault(error, doing: "opening \(port)")
       let named = rivals.map(\.english).filter { !plain.evidence.contains($0) }
       let evidence = ([plain.evidence] + named).joined(separator: "; ")
-      let isDriver = rivals.first?.form == .kernelDriver
+      // A driver alone would have been sent away, or may not be: a program that has its node open is the one to end.
+      let isDriver =
+        rivals.first?.form == .kernelDriver && !rivals.contains { $0.form == .holder }
       return Fault(isDriver ? .deviceHeld : .deviceBusy, evidence)
     default: return Fault(error, doing: "opening \(port)")
     }

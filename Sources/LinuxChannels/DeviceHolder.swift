@@ -13,10 +13,18 @@ enum DeviceHolder {
       : "\(path) is held by \(holders.joined(separator: ", "))"
   }
 
-  /// Whether a program is seen to have the node open. False too where `/proc` does not show it to this account.
+  /// Whether a program has the node open. Other accounts' programs are not seen in `/proc`; so a printer's node, which
+  /// usblp gives to one program at a time, is tried too.
   static func isHeld(_ path: String) -> Bool {
     guard let node = try? Files.realPath(path) else { return false }
-    return !processes(holding: node).isEmpty
+    if !processes(holding: node).isEmpty { return true }
+    guard node.hasPrefix("/dev/usb/lp") else { return false }
+    do throws(SystemError) {
+      _ = try Files.open(node, .readingAndWriting)
+      return false
+    } catch {
+      return error.code == EBUSY
+    }
   }
 
   /// The path with its owner and permissions: `/dev/ttyS0 (mode 660, user root, group 20)`.
