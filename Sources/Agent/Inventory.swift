@@ -23,7 +23,8 @@ struct PluggedDevice: Sendable {
     return units.map { unit in
       let own = candidates.filter { $0.unit == unit }
       let fits = DeviceKind.allCases.compactMap { kind -> (DeviceKind, String, ChannelAddress)? in
-        let found = own.compactMap { one -> (profile: DeviceProfile, weight: Int, address: ChannelAddress)? in
+        let found = own.filter(\.canBeOpened).compactMap {
+          one -> (profile: DeviceProfile, weight: Int, address: ChannelAddress)? in
           guard let profile = profiles.best(for: kind, facts: one.facts, least: 2) else { return nil }
           return (profile, profile.weight(for: one.facts) ?? 0, one.address)
         }

@@ -172,6 +172,7 @@ struct UnitChooser: Sendable {
   }
 
   private func offer(_ candidate: ChannelCandidate, _ slot: Slot) -> Offer? {
+    guard candidate.canBeOpened else { return nil }
     let profile: DeviceProfile?
     if let name = slot.profile {
       profile = profiles.named(name)
@@ -207,15 +208,17 @@ struct UnitChooser: Sendable {
   }
 
   private func refusal(
-    _ situation: Situation, taken: [String], of candidates: [ChannelCandidate]? = nil
+    _ situation: Situation, taken: [String], of itself: [ChannelCandidate]? = nil
   ) -> Fault {
-    let candidates = candidates ?? situation.candidates
+    let candidates = itself ?? situation.candidates
     if let missing = MissingModule.find(candidates, slot: situation.slot, profiles: profiles) {
       return Fault(.driverMissing, missing.evidence)
     }
     if !taken.isEmpty { return Fault(.deviceTaken, taken.joined(separator: "; ")) }
-    guard case .usb(.any) = situation.slot.port else {
-      let names = Set(candidates.map { Self.name($0) }).sorted()
+    let isAny = situation.slot.port == .usb(.any)
+    guard isAny, itself == nil else {
+      let names = Set(candidates.map { Self.name($0) + ($0.canBeOpened ? "" : " (it shows no interface)") })
+        .sorted()
       return Fault(.deviceUnmatched, "\(situation.slot.port): " + names.joined(separator: "; "))
     }
     return Fault(
@@ -228,4 +231,9 @@ struct UnitChooser: Sendable {
     return "\(unit.name.isEmpty ? "" : unit.name + " ")[\(unit.model)] in \(unit.port)"
       + (unit.serial.map { ", serial \($0)" } ?? "")
   }
+}
+
+extension ChannelCandidate {
+  /// False for a USB device that shows nothing to open.
+  var canBeOpened: Bool { if case .usb = address { false } else { true } }
 }

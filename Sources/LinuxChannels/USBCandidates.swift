@@ -3,10 +3,14 @@ internal import Hotplug
 
 /// Everything a USB device can be opened by, with what is known of it.
 extension USBUnit {
-  /// Each interface through libusb, and each node.
+  /// Each interface through libusb, and each node. A device that shows no interface, as one with damaged descriptors may,
+  /// is named by its port: it cannot be opened, but what is there has to be told.
   /// - Parameter others: every device that is plugged in, to tell whether this one's number is its alone.
   func candidates(among others: [USBUnit]) -> [ChannelCandidate] {
     let unit = deviceUnit(among: others)
+    if interfaces.isEmpty {
+      return [ChannelCandidate(address: .usb(.port(port)), facts: facts, unit: unit)]
+    }
     return interfaces.flatMap { interface -> [ChannelCandidate] in
       let raw = ChannelAddress.usbInterface(
         port: port, configuration: interface.configuration, interface: interface.number)
@@ -29,13 +33,18 @@ extension USBUnit {
       name: [maker, product].compactMap(\.self).joined(separator: " "))
   }
 
-  fileprivate func facts(of interface: USBInterface) -> [String: String] {
-    var facts = [
-      "usb-id": id, "usb-port": port, "usb-class": interface.classes, "usb-interface": "\(interface.number)",
-    ]
+  private var facts: [String: String] {
+    var facts = ["usb-id": id, "usb-port": port]
     facts["usb-maker"] = maker
     facts["usb-product"] = product
     facts["usb-serial"] = serial
+    return facts
+  }
+
+  fileprivate func facts(of interface: USBInterface) -> [String: String] {
+    var facts = self.facts
+    facts["usb-class"] = interface.classes
+    facts["usb-interface"] = "\(interface.number)"
     facts["driver"] = interface.driver
     facts["ieee1284-maker"] = interface.ieee1284?.maker
     facts["ieee1284-model"] = interface.ieee1284?.model
