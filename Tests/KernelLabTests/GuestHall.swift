@@ -56,7 +56,7 @@ final class GuestHall: Sendable {
       udevadm control --reload
       """)
     let intake = try await guest.launch(
-      "exec python3 /mnt/intake.py --socket /run/hall-intake/intake.sock --store /mnt/intake")
+      "umask 0; exec python3 /mnt/intake.py --socket /run/hall-intake/intake.sock --store /mnt/intake")
     try await intake.line(containing: "listening")
   }
 
@@ -153,23 +153,33 @@ final class GuestHall: Sendable {
   /// Waits until an event says that the device is in one of these states; at once when it is already, unless a mark is given.
   @discardableResult
   func device(_ role: String, is states: String..., after mark: Int? = nil) async throws -> Change {
-    if mark == nil {
-      let before = self.mark
-      let now = try await device(role)
-      if let state = now["state"]?.string, states.contains(state) { return Change(data: now, time: .zero) }
-      return try await change(of: role, to: states, after: before)
+    try await device(role, "never became \(states)", after: mark) { data in
+      data["state"]?.string.map { states.contains($0) } ?? false
     }
-    return try await change(of: role, to: states, after: mark ?? 0)
   }
 
-  private func change(of role: String, to states: [String], after mark: Int) async throws -> Change {
+  /// Waits until the agent gives this reason for the device's state.
+  @discardableResult
+  func device(_ role: String, because code: String) async throws -> Change {
+    try await device(role, "never was told as \(code)", after: nil) { data in
+      (data["reason"]?.string ?? data["reason"]?["code"]?.string) == code
+    }
+  }
+
+  private func device(
+    _ role: String, _ failure: String, after mark: Int?,
+    where isWanted: @escaping @Sendable (JSONValue) -> Bool
+  ) async throws -> Change {
+    let start = mark ?? self.mark
+    if mark == nil {
+      let now = try await device(role)
+      if isWanted(now) { return Change(data: now, time: .zero) }
+    }
     do {
       let line = try await withLimit {
-        try await self.events.line(after: mark) { text in
-          guard let data = Self.data(text), data["role"]?.string == role,
-            let state = data["state"]?.string
-          else { return false }
-          return states.contains(state)
+        try await self.events.line(after: start) { text in
+          guard let data = Self.data(text), data["role"]?.string == role else { return false }
+          return isWanted(data)
         }
       }
       return Change(data: Self.data(line.text) ?? .null, time: line.time)
@@ -177,7 +187,7 @@ final class GuestHall: Sendable {
       let now = (try? await device(role)).map { "\($0)" } ?? "no answer"
       let explained = (try? await guest.run("hallctl explain \(role)", as: "clerk").output) ?? ""
       throw Programs.Failure(
-        description: "\(role) never became \(states): \(now)\n\(explained)\n\(agent.text)\n\(error)")
+        description: "\(role) \(failure): \(now)\n\(explained)\n\(agent.text)\n\(error)")
     }
   }
 
@@ -227,20 +237,21 @@ final class GuestHall: Sendable {
   struct Resources: Sendable, CustomStringConvertible {
     var descriptors: Int
     var threads: Int
-    var residentKilobytes: Int
+    /// What is its own: not the program's text, which comes in as it is used.
+    var privateKilobytes: Int
     var description: String {
-      "\(descriptors) descriptors, \(threads) threads, \(residentKilobytes) kB resident"
+      "\(descriptors) descriptors, \(threads) threads, \(privateKilobytes) kB of its own"
     }
   }
 
   func resources() async throws -> Resources {
     let text = try await guest.check(
       """
-      p=$(pidof halld | tr ' ' '\\n' | while read p; do tr '\\0' ' ' </proc/$p/cmdline | grep -q 'halld run' && echo $p; done)
-      ls /proc/$p/fd | wc -l; ls /proc/$p/task | wc -l; awk '/^VmRSS/ {print $2}' /proc/$p/status
+      p=$(pgrep -fx 'halld run')
+      ls /proc/$p/fd | wc -l; ls /proc/$p/task | wc -l; awk '/^RssAnon/ {print $2}' /proc/$p/status
       """)
     let numbers = text.split(separator: "\n").compactMap { Int($0.split(separator: " ").last ?? "") }
     guard numbers.count == 3 else { throw Programs.Failure(description: "no process: \(text)") }
-    return Resources(descriptors: numbers[0], threads: numbers[1], residentKilobytes: numbers[2])
+    return Resources(descriptors: numbers[0], threads: numbers[1], privateKilobytes: numbers[2])
   }
 }

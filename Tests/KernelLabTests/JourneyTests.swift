@@ -26,7 +26,7 @@ extension KernelLab {
     }
 
     @Test(
-      .timeLimit(.minutes(3)),
+      .timeLimit(.minutes(15)),
       arguments: ["single-pair", "split-pipe", "0316-5020", "hid", "hid-wrapped"])
     func `a card reader of every USB form reads, is pulled out in a reply, and reads again`(form: String)
       async throws
@@ -56,7 +56,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a USB ticket printer prints what its paper shows, is pulled out in a ticket, and prints again`()
       async throws
     {
@@ -90,7 +90,7 @@ extension KernelLab {
     }
 
     @Test(
-      .timeLimit(.minutes(3)),
+      .timeLimit(.minutes(15)),
       arguments: [
         "[device evaluator]\nmodel = evaluator\nusb = serial\n", "[device evaluator]\nmodel = keypad\n",
       ])
@@ -148,7 +148,7 @@ extension KernelLab {
       #expect(rated["outcome"] == "rated", "\(rated)")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a USB document camera captures a page, is pulled out while it streams, and captures again`()
       async throws
     {

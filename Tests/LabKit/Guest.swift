@@ -9,7 +9,7 @@ internal import WireJSON
 /// In it: `halld` and `hallctl` in `PATH`, ``shared`` of the host as `/mnt` with `Guest/tools` in it, a ``VolatileDisk`` as `/dev/vdb`; users `root`,
 /// `hall-agent` and `clerk` (both in the group `hall`) and `stranger` (in none).
 ///
-/// Only one runs at a time: whoever starts another waits. Call ``end()``, or let ``run(disk:_:)`` do it.
+/// Only some run at a time (``Lab/turn``): whoever starts another waits. Call ``end()``, or let ``run(disk:_:)`` do it.
 public final class Guest: Sendable {
   /// How a command ended.
   public struct Result: Sendable {
@@ -43,7 +43,7 @@ public final class Guest: Sendable {
   private let agent: DescriptorStream
   private let disk: VolatileDisk?
   private let state: Observed<State>
-  private let writing = Lab.Turn()
+  private let writing = Lab.Turn(places: 1)
 
   private struct State: Sendable {
     var isReady = false

@@ -46,24 +46,27 @@ public enum Lab {
     return programs
   }()
 
-  /// One guest at a time, whatever suites run side by side: each takes a processor for itself.
-  static let turn = Turn()
+  /// So many guests at a time, whatever suites run side by side, as each takes a processor for itself while it works:
+  /// `HALL_LAB_GUESTS`, 2 if not set.
+  static let turn = Turn(places: number("HALL_LAB_GUESTS", otherwise: 2))
 
   /// A turn that is waited for in order.
   actor Turn {
-    private var isTaken = false
+    private var free: Int
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
+    init(places: Int) { free = places }
+
     func take() async {
-      if !isTaken {
-        isTaken = true
+      if free > 0 {
+        free -= 1
         return
       }
       await withCheckedContinuation { waiting.append($0) }
     }
 
     func pass() {
-      if waiting.isEmpty { isTaken = false } else { waiting.removeFirst().resume() }
+      if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
     }
   }
 }
