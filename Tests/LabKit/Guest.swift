@@ -123,7 +123,8 @@ public final class Guest: Sendable {
     {
       var text = String(line)
       for (mark, value) in [
-        ("@FILES@", files.path), ("@DISK@", device), ("@PROGRAMS@", Lab.programs), ("@RUNTIME@", Lab.runtime),
+        ("@LAB@", Lab.directory), ("@FILES@", files.path), ("@DISK@", device), ("@PROGRAMS@", Lab.programs),
+        ("@RUNTIME@", Lab.runtime),
       ] { text = text.split(separator: mark, omittingEmptySubsequences: false).joined(separator: value) }
       arguments.append(text)
     }
