@@ -254,4 +254,18 @@ final class GuestHall: Sendable {
     guard numbers.count == 3 else { throw Programs.Failure(description: "no process: \(text)") }
     return Resources(descriptors: numbers[0], threads: numbers[1], privateKilobytes: numbers[2])
   }
+
+  /// The processor's time that the agent's process has had, all threads of all its life from the first call on.
+  func processorTime() async throws -> Duration {
+    let text = try await guest.check(
+      """
+      group=/sys/fs/cgroup/agent
+      if [ ! -d $group ]; then
+        mount -t cgroup2 none /sys/fs/cgroup && mkdir $group && pgrep -fx 'halld run' >$group/cgroup.procs
+      fi
+      awk '/^usage_usec/ {print $2}' $group/cpu.stat
+      """)
+    guard let time = Int(text) else { throw Programs.Failure(description: "no processor time: \(text)") }
+    return .microseconds(time)
+  }
 }

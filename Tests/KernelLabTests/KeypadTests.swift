@@ -46,6 +46,7 @@ extension KernelLab {
         try await hall.device("evaluator", is: "online")
         let before = other.lines.count
         var latencies: [Duration] = []
+        var shares: [Duration] = []
         for number in 1...5 {
           let mark = hall.mark
           async let answer = hall.call(
@@ -55,19 +56,23 @@ extension KernelLab {
               "timeoutSeconds": 30,
             ])
           try await JourneyTests.asked(hall, after: mark)
-          let asked = hall.mark
+          let (asked, pressedBefore) = (hall.mark, keypad.lines.count)
+          let before = try await hall.processorTime()
           try await guest.check("echo \(number) > /run/presses")
-          let pressed = try await keypad.line(containing: "pressed \(number) ").text
+          let pressed = try await keypad.line(containing: "pressed \(number) ", after: pressedBefore).text
           let told = try await hall.event(after: asked) {
             $0["requestId"]?.string == "rating-\(number)" && $0["state"] == "done"
           }
           #expect(try await answer.body["outcome"] == "rated")
           let at = Int(pressed.split(separator: " ").last ?? "") ?? 0
           latencies.append(told.time - .microseconds(at))
+          shares.append(try await hall.processorTime() - before)
         }
         let told = try await hall.accepted("rating", count: 5)
         #expect(told.count == 5)
-        print("key press (\(origin.rawValue)) to event on the API: \(Measured(latencies))")
+        print(
+          "key press (\(origin.rawValue)) to event on the API: \(Measured(latencies)); the agent's own part, "
+            + "with the answer and the delivery to the intake: \(Measured(shares))")
         #expect(other.lines.count == before, "the other reader got \(other.text)")
 
         // Once the agent is gone, so is the hold.

@@ -62,6 +62,7 @@ extension KernelLab {
         let udev = try await guest.launch("exec udevadm monitor --udev --subsystem-match=usb")
         try await udev.line(containing: "UDEV - the event")
         var latencies: [Duration] = []
+        var shares: [Duration] = []
         var start: GuestHall.Resources?
         // The first cycles fill what is kept for good: caches, the runtime's threads.
         let warm = 3
@@ -72,15 +73,17 @@ extension KernelLab {
           try await hall.device("idcard", is: "noDevice", after: mark)
           mark = hall.mark
           let seen = udev.lines.count
+          let before = try await hall.processorTime()
           try await devices.apply("plug", to: "idcard")
           let online = try await hall.device("idcard", is: "online", after: mark)
           let added = try await udev.line(after: seen) { $0.contains(" add ") && $0.hasSuffix("(usb)") }
           if let time = Self.time(added.text) { latencies.append(online.time - time) }
+          shares.append(try await hall.processorTime() - before)
         }
         let end = try await hall.resources()
         let first = try #require(start)
         print("\(Lab.cycles) times out and in: \(first) before, \(end) after")
-        print("udev's add to online: \(Measured(latencies))")
+        print("udev's add to online: \(Measured(latencies)); the agent's own part: \(Measured(shares))")
         #expect(end.descriptors <= first.descriptors)
         #expect(end.threads <= first.threads)
         // What is allowed: the allocator's own unevenness, not a few kilobytes a cycle.

@@ -47,8 +47,8 @@ public enum Lab {
   }()
 
   /// So many guests at a time, whatever suites run side by side, as each takes a processor for itself while it works:
-  /// `HALL_LAB_GUESTS`, 2 if not set.
-  static let turn = Turn(places: number("HALL_LAB_GUESTS", otherwise: 2))
+  /// `HALL_LAB_GUESTS`, 4 if not set.
+  static let turn = Turn(places: number("HALL_LAB_GUESTS", otherwise: 4))
 
   /// A turn that is waited for in order.
   actor Turn {
