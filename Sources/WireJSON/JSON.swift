@@ -9,6 +9,7 @@ public enum JSON {
   /// The value as compact JSON: members sorted by name, slashes not escaped, so that equal values give equal bytes.
   /// - Throws: ``JSONError`` of kind ``JSONError/Kind/notEncodable``.
   public static func encode<T: Encodable>(_ value: T) throws(JSONError) -> [UInt8] {
+    if let value = value as? JSONValue, let bytes = JSONWriter.write(value) { return bytes }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {

@@ -99,6 +99,23 @@ import WireJSON
     #expect(String(decoding: try JSON.encode(visit), as: UTF8.self) == text)
   }
 
+  @Test func `a value is written with the bytes that the system's encoder gives for it`() throws {
+    let characters = (0...0x2F).map { UInt8($0) } + [0x5B, 0x5C, 0x5D, 0x7E, 0x7F]
+    let value: JSONValue = [
+      "": .null, "a": true, "B": false, "é": .integer(.min), "居住证": .integer(.max), "😀": 0,
+      "\u{1}key\"\\/": .string(String(decoding: characters, as: UTF8.self) + "居住证申领 é \u{2028} 😀"),
+      "numbers": [
+        1.5, -0.0, 0.1, 1e21, 1e-7, 123456789.0, 5e-324, 1.7976931348623157e308, 100000000000000000000.0,
+      ],
+      "aa": [[], [:], ["x": [1, [2]]]], "a/": "1/2", "a b": "",
+    ]
+    // In an array of values the system's encoder does it all.
+    let theirs = try JSON.encode([value])
+    #expect(
+      String(decoding: try JSON.encode(value), as: UTF8.self)
+        == String(decoding: theirs.dropFirst().dropLast(), as: UTF8.self))
+  }
+
   @Test(arguments: [Double.nan, .infinity, -.infinity])
   func `a number that is not finite cannot be written`(number: Double) {
     let error = #expect(throws: JSONError.self) { try JSON.encode(JSONValue.number(number)) }
