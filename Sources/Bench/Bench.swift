@@ -9,7 +9,8 @@ enum Bench {
     exit(await run())
   }
 
-  private static func run() async -> Int32 {
+  // Not on the main actor, whose every wake goes through a second thread: the service does its work on none either.
+  @concurrent private static func run() async -> Int32 {
     Signals.ignoreBrokenPipe()
     let words = Array(Environment.arguments.dropFirst())
     guard let name = words.first else {

@@ -1,6 +1,7 @@
 import Crypto
 import HTTPServer
 import Posix
+import Synchronization
 
 /// The far end of what is sent, in a process of its own: it does nothing but store durably what comes, so that it is not
 /// what is measured.
@@ -92,9 +93,11 @@ extension Measurement {
     let listener = try UnixSocket.listen(path: directory + "/intake.sock", mode: 0o600, group: nil)
     let limits = ServerLimits(
       maximumBodyBytes: { _, _ in 64 << 20 }, connections: 8, connectionsPerProcess: 8)
-    let store = ReceiverStore(directory: directory, journal: journal)
+    // As many threads as connections, as plain copying has.
+    let stores = (0..<Receiver.connections).map { _ in ReceiverStore(directory: directory, journal: journal) }
+    let turn = Atomic(0)
     let server = try HTTPServer(listening: listener, name: "receiver", limits: limits) { request in
-      await store.take(request)
+      await stores[turn.wrappingAdd(1, ordering: .relaxed).newValue % stores.count].take(request)
     }
     let plain = try UnixSocket.listen(path: directory + "/plain.sock", mode: 0o600, group: nil)
     StandardStreams.writeOut("!\n")
