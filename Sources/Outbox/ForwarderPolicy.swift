@@ -114,6 +114,8 @@ struct ForwarderPolicy: Sendable {
   static let longestBackOff = 30.0
   /// How many events of a source are looked at for pages to send ahead.
   private static let lookAhead = 16
+  /// So many ready events of a source go before its next page does.
+  private static let togetherCount = 8
   /// A source's window is filled up when fewer are left in it.
   static let windowLow = 100
   /// How many turns ratings get before the others get one.
@@ -557,7 +559,11 @@ struct ForwarderPolicy: Sendable {
     _ source: Int64, _ queue: Queue, _ now: Instant, isProbe: Bool, avoiding avoided: Item?
   ) -> Request? {
     let batch = queue.isPosting ? [] : readyBatch(queue, now, limit: isProbe ? 1 : queue.batchLimit)
-    if let first = batch.first, avoided != .event(first) { return .events(source: source, numbers: batch) }
+    let events = batch.first.flatMap { first in
+      avoided == .event(first) ? nil : Request.events(source: source, numbers: batch)
+    }
+    // In a backlog of pages a few events go together: each request of events costs a flush here and one there.
+    if let events, isProbe || batch.count >= Self.togetherCount { return events }
     for event in queue.events.prefix(Self.lookAhead) {
       for page in event.pages {
         guard let state = pages[page.digest], !state.isAccepted, !state.isSending, !state.isSetAside,
@@ -566,7 +572,7 @@ struct ForwarderPolicy: Sendable {
         return .page(page.digest)
       }
     }
-    return nil
+    return events
   }
 
   /// The events at the head whose pages the intake has. One that was refused goes alone.
