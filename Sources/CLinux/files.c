@@ -72,6 +72,9 @@ int clinux_unlock(int fd) { return RESULT(flock(fd, LOCK_UN)); }
 int clinux_fsync(int fd) { return fsync(fd) < 0 ? -errno : 0; }
 int clinux_fdatasync(int fd) { return fdatasync(fd) < 0 ? -errno : 0; }
 
+
+int clinux_begin_sync(int fd) { return RESULT(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE)); }
+
 int clinux_seek(int fd, int64_t offset, int fromEnd) {
   return lseek(fd, (off_t)offset, fromEnd ? SEEK_END : SEEK_SET) < 0 ? -errno : 0;
 }

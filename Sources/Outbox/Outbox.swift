@@ -19,6 +19,7 @@ public final class Outbox: Sendable {
 
   let database: StateDatabase
   let pages: PageDirectory
+  private let digests = DigestMaker()
   let key: SealingKey?
   let identity: OutboxIdentity
   let limits: OutboxLimits
@@ -33,6 +34,8 @@ public final class Outbox: Sendable {
     var endpoint = EndpointStatus.unknown
     var listeners: [Int: AsyncStream<Void>.Continuation] = [:]
     var nextListener = 0
+    /// The highest number that an event was given.
+    var lastNumber: Int64 = 0
     var reconciling = ReconcilingPlace()
   }
 
@@ -84,26 +87,21 @@ public final class Outbox: Sendable {
     guard BlobDraft.mediaTypes.contains(draft.mediaType) else {
       throw .invalid("The intake takes no content of type \(draft.mediaType).")
     }
-    let digest = await pages.digest(of: draft.bytes)
+    let time = clock.wallTime
+    let refusal = await refusal(for: draft.bytes.count)
+    // What is sealed is bound to its digest, so that the digest comes first. Otherwise it is made while the content is written.
+    let isBegun = key == nil && refusal == nil
+    async let beginning = isBegun ? pages.begin(draft, time: time, keeping: limits.keptFreeBytes) : nil
+    let digest = await digests.digest(of: draft.bytes)
+    let begun = await beginning
     let stored = StoredBlob(digest: digest, bytes: draft.bytes.count, mediaType: draft.mediaType)
-    // The reservation comes first: from here on nothing erases a row with this digest.
-    if reserve(digest, draft) { return stored }
+    // The reservation comes before the look at the rows: from here on nothing erases the one with this digest.
+    if reserve(digest, draft) {
+      if let begun { await pages.abandon(begun) }
+      return stored
+    }
     do throws(OutboxError) {
-      if try await hasGoodRow(digest) {
-        state.withLock { $0.fresh[digest]?.hasRow = true }
-        return stored
-      }
-      try await checkRoom(for: draft.bytes.count)
-      let file = try await pages.write(draft, digest: digest, time: clock.wallTime)
-      let isFirst = state.withLock { state in
-        guard let fresh = state.fresh[digest], !fresh.isStored else { return false }
-        state.fresh[digest]?.file = file
-        state.pageBytes += Int64(draft.bytes.count)
-        state.pageCount += 1
-        return true
-      }
-      // The same page came twice at the same time.
-      if !isFirst { await pages.remove([file]) }
+      try await store(draft, digest, time, begun, refusal)
       return stored
     } catch {
       state.withLock { state in
@@ -114,6 +112,47 @@ public final class Outbox: Sendable {
       }
       throw error
     }
+  }
+
+  private func store(
+    _ draft: BlobDraft, _ digest: Digest, _ time: WallTime,
+    _ begun: Result<PageDirectory.Begun, OutboxError>?,
+    _ refusal: OutboxError?
+  ) async throws(OutboxError) {
+    let looked: Result<Look, OutboxError>
+    var written: Result<String, OutboxError>?
+    if let begun {
+      async let looking = look(digest)
+      written = await pages.finish(begun, draft, digest: digest, time: time)
+      looked = await looking
+    } else {
+      looked = await look(digest)
+      if refusal == nil, case .success(let look) = looked, !look.isThere, look.refusal == nil {
+        written = await pages.write(draft, digest: digest, time: time, keeping: limits.keptFreeBytes)
+      }
+    }
+    do throws(OutboxError) {
+      let look = try looked.get()
+      if look.isThere {
+        state.withLock { $0.fresh[digest]?.hasRow = true }
+      } else if let refusal = refusal ?? look.refusal {
+        throw refusal
+      } else if let file = try written?.get() {
+        let isFirst = state.withLock { state in
+          guard let fresh = state.fresh[digest], !fresh.isStored else { return false }
+          state.fresh[digest]?.file = file
+          state.pageBytes += Int64(draft.bytes.count)
+          state.pageCount += 1
+          return true
+        }
+        // The same page came twice at the same time.
+        if isFirst { return }
+      }
+    } catch {
+      if case .success(let file) = written { await pages.remove([file]) }
+      throw error
+    }
+    if case .success(let file) = written { await pages.remove([file]) }
   }
 
   /// - Returns: whether the page is stored already.
@@ -131,32 +170,40 @@ public final class Outbox: Sendable {
     }
   }
 
-  private func hasGoodRow(_ digest: Digest) async throws(OutboxError) -> Bool {
-    do throws(StoreError) {
-      return try await database.read { db throws(StoreError) in
-        try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ? AND state <> 2", [.blob(digest.bytes)])
-          != nil
-      }
-    } catch { throw .store(error) }
+  /// What the database says about a page that is to be stored.
+  private struct Look: Sendable {
+    /// Whether there is a row with a good file.
+    var isThere: Bool
+    var refusal: OutboxError?
   }
 
-  private func checkRoom(for bytes: Int) async throws(OutboxError) {
-    let (events, oldest): (Int, WallTime?)
-    do throws(StoreError) { (events, oldest) = try await waiting() } catch { throw .store(error) }
-    guard events < limits.events else { throw .full(.quotaEvents(limits.events)) }
-    if let oldest, clock.wallMilliseconds / 1000 - oldest.secondsSince1970 >= limits.waitSeconds {
-      throw .full(.quotaWait(seconds: limits.waitSeconds))
-    }
+  private func look(_ digest: Digest) async -> Result<Look, OutboxError> {
+    do throws(StoreError) {
+      let (isThere, events, oldest) = try await database.read { db throws(StoreError) in
+        let row = try db.queryOne(
+          "SELECT 1 FROM outbox_blob WHERE digest = ? AND state <> 2", [.blob(digest.bytes)])
+        let waiting = try self.waiting(in: db)
+        return (row != nil, waiting.events, waiting.oldest)
+      }
+      var look = Look(isThere: isThere)
+      if events >= limits.events { look.refusal = .full(.quotaEvents(limits.events)) }
+      if let oldest, clock.wallMilliseconds / 1000 - oldest.secondsSince1970 >= limits.waitSeconds {
+        look.refusal = .full(.quotaWait(seconds: limits.waitSeconds))
+      }
+      return .success(look)
+    } catch { return .failure(.store(error)) }
+  }
+
+  /// Why no page of that size can be taken, as far as memory and the reserve tell.
+  private func refusal(for bytes: Int) async -> OutboxError? {
     let (usedBytes, count) = state.withLock { ($0.pageBytes, $0.pageCount) }
-    guard usedBytes + Int64(bytes) <= limits.pageBytes else { throw .full(.quotaBytes(limits.pageBytes)) }
-    guard count < limits.pages else { throw .full(.quotaItems(limits.pages)) }
-    if let free = await pages.freeBytes(), free - Int64(bytes) < limits.keptFreeBytes {
-      throw .full(.disk(freeBytes: free))
-    }
+    if usedBytes + Int64(bytes) > limits.pageBytes { return .full(.quotaBytes(limits.pageBytes)) }
+    if count >= limits.pages { return .full(.quotaItems(limits.pages)) }
     // The reserve was given up so that ratings could go on: pages wait until it can be taken again.
     if !database.hasReserve, await !database.restoreReserve() {
-      throw .full(.disk(freeBytes: await pages.freeBytes() ?? 0))
+      return .full(.disk(freeBytes: await pages.freeBytes() ?? 0))
     }
+    return nil
   }
 
   /// The content of a page that is still here, verified against its digest.
@@ -253,9 +300,9 @@ public final class Outbox: Sendable {
     let sequence =
       try db.queryOne(
         """
-        INSERT INTO outbox_sequence VALUES (?, ?, 1)
-        ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last
-        """, [.integer(source), .text(epoch)])?.integer("last") ?? 1
+        INSERT INTO outbox_count VALUES ('sequence', ?, ?, 1, 0)
+        ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count
+        """, [.integer(source), .text(epoch)])?.integer("count") ?? 1
     let id = Identifier.uuidV7()
     let json = try CloudEvent.encode(draft, id: id, source: path, epoch: epoch, sequence: sequence)
     guard json.count + 2 <= ForwarderPolicy.batchBytes else {
@@ -269,11 +316,11 @@ public final class Outbox: Sendable {
     } catch { throw .misuse("an event could not be sealed: \(error)") }
     try db.run(
       """
-      INSERT INTO outbox_event (id, source, epoch, sequence, state, priority, bytes, body, visit)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO outbox_event (number, id, source, epoch, sequence, state, priority, bytes, body, visit)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """,
       [
-        .text(id), .integer(source), .text(epoch), .integer(sequence), RowState.waiting,
+        nextNumber(), .text(id), .integer(source), .text(epoch), .integer(sequence), RowState.waiting,
         SQLValue(draft.priority.rawValue), SQLValue(json.count), .blob(sealed), SQLValue(draft.visit),
       ])
     for digest in Set(draft.blobs) {
@@ -282,6 +329,15 @@ public final class Outbox: Sendable {
       try claim(digest, Claim.event, id, in: db)
     }
     return EventRecord(id: id, sequence: sequence)
+  }
+
+  /// The next place in the order of sending. It is not used again as long as this run lasts, even if its transaction is taken
+  /// back: the forwarder looks only ahead.
+  func nextNumber() -> SQLValue {
+    state.withLock { state in
+      state.lastNumber += 1
+      return .integer(state.lastNumber)
+    }
   }
 
   func sourceID(_ path: String, in db: Database) throws(StoreError) -> Int64 {

@@ -99,6 +99,7 @@ extension Outbox {
         report.missingPages = found.missingPages
         report.orphansRemoved = found.orphansRemoved
       }
+      try await outbox.numberOn()
       // Claims of a run that is over may have left pages to nobody.
       try await outbox.sweep()
       try await outbox.count(&report)
@@ -149,13 +150,21 @@ extension Outbox {
     }
   }
 
+  /// New events are numbered after all that are there.
+  private func numberOn() async throws(StoreError) {
+    let last = try await database.read { db throws(StoreError) in
+      try db.queryOne("SELECT max(number) FROM outbox_event")?[0].integer ?? 0
+    }
+    state.withLock { $0.lastNumber = last }
+  }
+
   private func count(_ report: inout StartReport) async throws(StoreError) {
     let totals = try await database.read { db throws(StoreError) in
       try db.query(
         """
-        SELECT sum(count) FILTER (WHERE kind = 'event' AND state = 0) AS events,
+        SELECT sum(count) FILTER (WHERE kind = 'event' AND part = 0) AS events,
           sum(count) FILTER (WHERE kind = 'blob') AS pages, sum(bytes) FILTER (WHERE kind = 'blob') AS bytes
-        FROM outbox_total
+        FROM outbox_count
         """)
     }
     report.pendingEvents = Int(totals.first?["events"].integer ?? 0)
@@ -212,6 +221,10 @@ extension Outbox {
   ) async throws(StoreError) {
     var pagesFound: [Found] = []
     for file in files {
+      if await !pages.isWritten(file) {
+        await pages.remove([file])
+        continue
+      }
       do throws(PageDirectory.ReadFailure) {
         let (header, reason) = try await pages.examine(file)
         guard let digest = Digest(hex: header.sha256) else { throw .unusable(.damaged) }
@@ -318,8 +331,8 @@ extension Outbox {
     try db.run(
       """
       INSERT OR IGNORE INTO outbox_event
-        (number, id, source, epoch, sequence, state, priority, bytes, since, reason, words, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        (number, id, source, epoch, sequence, state, priority, bytes, since, reason, words, body, visit)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """,
       [
         row["number"], row["id"], .integer(source), row["epoch"], row["sequence"],
@@ -327,6 +340,7 @@ extension Outbox {
         .integer(row["priority"].integer ?? 1), SQLValue(event.body?.json.count ?? 0), since,
         event.reason.map { .text($0.code) } ?? (wasAside ? row["reason"] : .null),
         wasAside && row["words"].blob != nil ? row["words"] : .null, row["body"],
+        row["visit"],
       ])
     for digest in event.body?.blobs ?? [] {
       let key = SQLValue.blob(digest.bytes)

@@ -211,13 +211,10 @@ extension Outbox {
   }
 
   /// What ``status()`` knows of the events that wait, for taking a page.
-  func waiting() async throws(StoreError) -> (events: Int, oldest: WallTime?) {
-    try await database.read { db throws(StoreError) in
-      let events = try db.queryOne("SELECT count FROM outbox_total WHERE kind = 'event' AND state = 0")
-      return (
-        Int(events?["count"].integer ?? 0), try Counts.oldest(db).flatMap(Self.time(ofID:))
-      )
-    }
+  func waiting(in db: Database) throws(StoreError) -> (events: Int, oldest: WallTime?) {
+    let events = try db.queryOne(
+      "SELECT count FROM outbox_count WHERE kind = 'event' AND part = 0 AND epoch = ''")
+    return (Int(events?["count"].integer ?? 0), try Counts.oldest(db).flatMap(Self.time(ofID:)))
   }
 
   static func time(_ milliseconds: Int64) -> WallTime {
@@ -252,9 +249,9 @@ extension Outbox {
     var delivered: [String: Int] = [:]
 
     init(_ db: Database) throws(StoreError) {
-      for row in try db.query("SELECT kind, state, count, bytes FROM outbox_total") {
+      for row in try db.query("SELECT kind, part, count, bytes FROM outbox_count WHERE epoch = ''") {
         let count = Int(try row.integer("count"))
-        switch (try row.text("kind"), try row.integer("state")) {
+        switch (try row.text("kind"), try row.integer("part")) {
         case ("event", 0):
           pendingEvents = count
           pendingBytes += try row.integer("bytes")

@@ -20,6 +20,11 @@ actor PageDirectory {
   /// The one that is written to: its day, its name, and how many files more it takes.
   private var current: (day: String, name: String, room: Int)?
 
+  /// Empty files of the present day, the next one last.
+  private var spares: [Spare] = []
+
+  /// How many files are made at a time.
+  private static let sparesAtOnce = 8
   /// How many files a directory gets: few enough to be listed in no time.
   private static let filesPerDirectory = 2000
 
@@ -45,44 +50,172 @@ actor PageDirectory {
       }
   }
 
-  func digest(of bytes: [UInt8]) -> Digest { SHA256.digest(of: bytes) }
-
   // MARK: Writing
 
-  /// Writes a page to a file of its own; it is on the disk, with its name, when this returns.
-  func write(_ draft: BlobDraft, digest: Digest, time: WallTime) throws(OutboxError) -> String {
-    let calendar = time.calendar
-    let day = Self.digits(calendar.year, 4) + Self.digits(calendar.month, 2) + Self.digits(calendar.day, 2)
-    do throws(OutboxError) {
-      return try writeOnce(draft, digest, time, day)
-    } catch .files(let error) where error.name == "EIO" || error.name == "EINTR" {
-      // A failed flush cannot be made good on the same file (facts/outbox.md 2.7): once more, on another one.
-      return try writeOnce(draft, digest, time, day)
+  /// A file that is there already, empty, with its name on the disk.
+  fileprivate struct Spare: Sendable {
+    var day: String
+    /// Below the root.
+    var path: String
+    var id: String
+    var file: any OpenFile
+  }
+
+  /// A page whose content is on its way to the disk, and whose header waits for the content's digest.
+  struct Begun: Sendable {
+    fileprivate var spare: Spare
+    fileprivate var header: PageHeader
+  }
+
+  /// Begins to write a page that is kept plain, while its digest is being made.
+  /// - Parameter kept: the bytes that pages leave free on their file system.
+  func begin(_ draft: BlobDraft, time: WallTime, keeping kept: Int64) -> Result<Begun, OutboxError> {
+    if let free = freeBytes(), free - Int64(draft.bytes.count) < kept {
+      return .failure(.full(.disk(freeBytes: free)))
+    }
+    return Result { () throws(OutboxError) in
+      do throws(SystemError) {
+        let spare = try takeSpare(time)
+        let begun = Begun(spare: spare, header: Self.header(draft, spare, time, nil))
+        do throws(SystemError) {
+          let front = PageFile.plainFront(begun.header, digest: Self.noDigest).count
+          try spare.file.write(draft.bytes, at: Int64(front))
+          spare.file.beginSync()
+        } catch {
+          giveUp(spare)
+          throw error
+        }
+        return begun
+      } catch { throw .files(error) }
     }
   }
 
+  /// Completes a page with its header; it is on the disk, with its name, when this returns.
+  func finish(
+    _ begun: Result<Begun, OutboxError>, _ draft: BlobDraft, digest: Digest, time: WallTime
+  ) -> Result<String, OutboxError> {
+    Result { () throws(OutboxError) in
+      do throws(OutboxError) {
+        var begun = try begun.get()
+        begun.header.sha256 = digest.hex
+        return try complete(begun.spare, [PageFile.plainFront(begun.header, digest: digest)])
+      } catch .files(let error) where Self.isWorthAnotherFile(error) {
+        return try writeOnce(draft, digest, time)
+      }
+    }
+  }
+
+  /// Takes back what was begun.
+  func abandon(_ begun: Result<Begun, OutboxError>) {
+    if case .success(let begun) = begun { try? files.unlink("\(root)/\(begun.spare.path)") }
+  }
+
+  /// Writes a page to a file of its own; it is on the disk, with its name, when this returns.
+  /// - Parameter kept: the bytes that pages leave free on their file system.
+  func write(
+    _ draft: BlobDraft, digest: Digest, time: WallTime, keeping kept: Int64
+  ) -> Result<String, OutboxError> {
+    if let free = freeBytes(), free - Int64(draft.bytes.count) < kept {
+      return .failure(.full(.disk(freeBytes: free)))
+    }
+    return Result { () throws(OutboxError) in
+      do throws(OutboxError) {
+        return try writeOnce(draft, digest, time)
+      } catch .files(let error) where Self.isWorthAnotherFile(error) {
+        return try writeOnce(draft, digest, time)
+      }
+    }
+  }
+
+  /// A failed flush cannot be made good on the same file (facts/outbox.md 2.7): once more, on another one.
+  private static func isWorthAnotherFile(_ error: SystemError) -> Bool {
+    ["EIO", "EINTR", "ENOENT"].contains(error.name)
+  }
+
   private func writeOnce(
-    _ draft: BlobDraft, _ digest: Digest, _ time: WallTime, _ day: String
+    _ draft: BlobDraft, _ digest: Digest, _ time: WallTime
   ) throws(OutboxError) -> String {
-    let id = Identifier.uuidV7()
-    let header = PageHeader(
-      id: id, mediaType: draft.mediaType, time: time.rfc3339, bytes: draft.bytes.count, sha256: digest.hex,
-      visit: draft.visit)
-    let parts = try PageFile.encode(header, content: draft.bytes, digest: digest, key: key)
-    do throws(SystemError) {
-      let directory = try directory(of: day)
-      try files.createDurable(directory: "\(root)/\(directory)", name: id, parts: parts)
-      return "\(directory)/\(id)"
+    let spare: Spare
+    do throws(SystemError) { spare = try takeSpare(time) } catch { throw .files(error) }
+    let header = Self.header(draft, spare, time, digest)
+    let parts: [[UInt8]]
+    do throws(OutboxError) {
+      parts = try PageFile.encode(header, content: draft.bytes, digest: digest, key: key)
     } catch {
-      current = nil
+      giveUp(spare)
+      throw error
+    }
+    return try complete(spare, parts)
+  }
+
+  private static let noDigest = SHA256.digest(of: [])
+
+  private static func header(
+    _ draft: BlobDraft, _ spare: Spare, _ time: WallTime, _ digest: Digest?
+  ) -> PageHeader {
+    PageHeader(
+      id: spare.id, mediaType: draft.mediaType, time: time.rfc3339, bytes: draft.bytes.count,
+      sha256: (digest ?? noDigest).hex, visit: draft.visit)
+  }
+
+  /// Writes the parts from the beginning of the file on, and flushes all of it.
+  private func complete(_ spare: Spare, _ parts: [[UInt8]]) throws(OutboxError) -> String {
+    do throws(SystemError) {
+      var offset: Int64 = 0
+      for part in parts {
+        try spare.file.write(part, at: offset)
+        offset += Int64(part.count)
+      }
+      try spare.file.sync()
+      try spare.file.close()
+      // Its name was made long ago: somebody may have cleared the directory since.
+      _ = try files.size("\(root)/\(spare.path)")
+      return spare.path
+    } catch {
+      giveUp(spare)
       throw .files(error)
     }
   }
 
+  /// After a failure everything is made anew, the directory too.
+  private func giveUp(_ spare: Spare) {
+    current = nil
+    for spare in spares + [spare] { try? files.unlink("\(root)/\(spare.path)") }
+    spares = []
+  }
+
+  /// A file to be written. They are made several at a time, so that a page does not wait for the flush of its directory.
+  private func takeSpare(_ time: WallTime) throws(SystemError) -> Spare {
+    let calendar = time.calendar
+    let day = Self.digits(calendar.year, 4) + Self.digits(calendar.month, 2) + Self.digits(calendar.day, 2)
+    if spares.first.map({ $0.day != day }) ?? false {
+      for spare in spares { try? files.unlink("\(root)/\(spare.path)") }
+      spares = []
+    }
+    if let spare = spares.popLast() { return spare }
+    let directory = try directory(of: day)
+    var made: [Spare] = []
+    do throws(SystemError) {
+      while made.count < Self.sparesAtOnce {
+        let id = Identifier.uuidV7()
+        let path = "\(directory)/\(id)"
+        let file = try files.open("\(root)/\(path)", .new(mode: 0o600))
+        made.append(Spare(day: day, path: path, id: id, file: file))
+      }
+      try files.syncDirectory("\(root)/\(directory)")
+    } catch {
+      current = nil
+      for spare in made { try? files.unlink("\(root)/\(spare.path)") }
+      throw error
+    }
+    spares = made.reversed()
+    return spares.removeLast()
+  }
+
   /// This run's directory of that day, which is on the disk with its name.
   private func directory(of day: String) throws(SystemError) -> String {
-    if let current, current.day == day, current.room > 0 {
-      self.current?.room -= 1
+    if let current, current.day == day, current.room >= Self.sparesAtOnce {
+      self.current?.room -= Self.sparesAtOnce
       return current.name
     }
     var name = day
@@ -91,10 +224,15 @@ actor PageDirectory {
       number += 1
       name = "\(day)-\(number)"
     }
-    try files.makeDirectory("\(root)/\(name)", mode: 0o700, parents: false)
-    own.append(name)
-    try files.syncDirectory(root)
-    current = (day, name, Self.filesPerDirectory - 1)
+    do throws(SystemError) {
+      try files.makeDirectory("\(root)/\(name)", mode: 0o700, parents: false)
+      own.append(name)
+      try files.syncDirectory(root)
+    } catch {
+      current = nil
+      throw error
+    }
+    current = (day, name, Self.filesPerDirectory - Self.sparesAtOnce)
     return name
   }
 
@@ -110,6 +248,7 @@ actor PageDirectory {
 
   /// The content of a page, verified against its digest.
   func read(_ file: String, digest: Digest) throws(ReadFailure) -> [UInt8] {
+    if let content = try readPlain(file, digest) { return content }
     let bytes: [UInt8]
     do throws(SystemError) {
       bytes = try files.read("\(root)/\(file)", limit: PageFile.contentLimit + PageFile.overheadLimit)
@@ -129,6 +268,23 @@ actor PageDirectory {
     guard header.sha256 == digest.hex else { throw .unusable(.damaged) }
     return content
   }
+
+  /// The content of a page that is kept plain, read once and copied never; nil if it is kept otherwise, or damaged.
+  private func readPlain(_ file: String, _ digest: Digest) throws(ReadFailure) -> [UInt8]? {
+    do throws(SystemError) {
+      let opened = try files.open("\(root)/\(file)", .reading)
+      let front = try opened.read(at: 0, count: Self.usualFront)
+      guard
+        let (header, contentAt) = PageFile.plainContent(front, fileBytes: Int(clamping: try opened.size())),
+        header.sha256 == digest.hex
+      else { return nil }
+      let content = try opened.read(at: Int64(contentAt), count: header.bytes)
+      return SHA256.digest(of: content) == digest ? content : nil
+    } catch { throw Self.failure(error) }
+  }
+
+  /// Most headers are shorter; a longer one takes the longer way.
+  private static let usualFront = 1024
 
   /// The header of a page, if its file has the length that it says, and why its content cannot be had now. The content itself is
   /// verified when it is read.
@@ -168,6 +324,17 @@ actor PageDirectory {
     for name in names { try? files.unlink("\(root)/\(name)") }
   }
 
+  /// Removes files that no row names.
+  /// - Returns: how many of them were pages, and not just made in advance.
+  func removeOrphans(_ names: [String]) -> Int {
+    let count = names.count { isWritten($0) }
+    remove(names)
+    return count
+  }
+
+  /// Whether anything was ever written to a file.
+  func isWritten(_ file: String) -> Bool { ((try? files.size("\(root)/\(file)")) ?? 1) > 0 }
+
   /// The names in an earlier run's directory, in order; none if it cannot be read.
   func names(in directory: String) -> [String] { (try? files.list("\(root)/\(directory)")) ?? [] }
 
@@ -200,4 +367,12 @@ actor PageDirectory {
     let text = String(number)
     return String(repeating: "0", count: max(0, count - text.count)) + text
   }
+}
+
+/// Makes digests on a thread of its own: a large page takes milliseconds.
+actor DigestMaker {
+  private nonisolated let worker = Worker(name: "page-digests")
+  nonisolated var unownedExecutor: UnownedSerialExecutor { worker.executor }
+
+  func digest(of bytes: [UInt8]) -> Digest { SHA256.digest(of: bytes) }
 }

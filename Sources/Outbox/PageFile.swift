@@ -15,6 +15,18 @@ struct PageHeader: Codable, Equatable {
   var sha256: String
   /// The visit it belongs to, if any.
   var visit: String?
+
+  /// As it is written: members in the order of their names.
+  var json: [UInt8] {
+    var value: JSONValue = [
+      "id": .string(id), "mediaType": .string(mediaType), "time": .string(time),
+      "bytes": .integer(Int64(bytes)),
+      "sha256": .string(sha256),
+    ]
+    value["visit"] = visit.map(JSONValue.string)
+    // Only a number that is not finite has no JSON form.
+    return (try? JSON.encode(value)) ?? []
+  }
 }
 
 /// The form of a page on disk: `HALLPAGE` · version 1 · length of the header (4, big-endian) · the header as JSON · the
@@ -44,20 +56,24 @@ enum PageFile {
   static func encode(
     _ header: PageHeader, content: [UInt8], digest: Digest, key: SealingKey?
   ) throws(OutboxError) -> [[UInt8]] {
-    let front: [UInt8]
-    do throws(JSONError) {
-      let json = try JSON.encode(header)
-      front = magic + bigEndian(json.count) + json
-    } catch {
-      throw .invalid("page header: \(error)")
-    }
-    let name = SHA256.digest(of: front).hex
-    guard let key else { return [front + Envelope.front(contentDigest: digest, name: name), content] }
+    guard let key else { return [plainFront(header, digest: digest), content] }
+    let front = front(header)
     do throws(CryptoError) {
-      return [front, try Envelope.close(content, name: name, key: key)]
+      return [front, try Envelope.close(content, name: SHA256.digest(of: front).hex, key: key)]
     } catch {
       throw .sealing(error)
     }
+  }
+
+  /// All that stands before a content that is kept plain. How long it is does not depend on the digest.
+  static func plainFront(_ header: PageHeader, digest: Digest) -> [UInt8] {
+    let front = front(header)
+    return front + Envelope.front(contentDigest: digest, name: SHA256.digest(of: front).hex)
+  }
+
+  private static func front(_ header: PageHeader) -> [UInt8] {
+    let json = header.json
+    return magic + bigEndian(json.count) + json
   }
 
   /// The header, and where the content begins.
@@ -81,6 +97,21 @@ enum PageFile {
         front[contentAt...], contentBytes: header.bytes, envelopeBytes: fileBytes - contentAt, key: key)
     } catch { throw failure(error, header) }
     return header
+  }
+
+  /// Where the content itself lies in a file of which these are the first bytes, if it is kept plain and under its own digest:
+  /// then it need not be copied to be verified.
+  static func plainContent(_ front: [UInt8], fileBytes: Int) -> (header: PageHeader, contentAt: Int)? {
+    guard let (header, envelopeAt) = try? header(front), let digest = Digest(hex: header.sha256) else {
+      return nil
+    }
+    let name = SHA256.digest(of: Array(front[..<envelopeAt])).hex
+    let envelope = Envelope.front(contentDigest: digest, name: name)
+    let contentAt = envelopeAt + envelope.count
+    guard front.count >= contentAt, front[envelopeAt..<contentAt].elementsEqual(envelope),
+      fileBytes - contentAt == header.bytes
+    else { return nil }
+    return (header, contentAt)
   }
 
   /// The header and the content, as they were written: the envelope vouches for both.

@@ -137,9 +137,9 @@ public struct Quarantine: Sendable {
         var outcomes: [String: QuarantineOutcome] = [:]
         for id in ids {
           if let page = Digest(hex: id) {
-            outcomes[id] = try Self.retry(page: page, in: db)
+            outcomes[id] = try self.retry(page: page, in: db)
           } else {
-            outcomes[id] = try Self.retry(event: id, in: db)
+            outcomes[id] = try self.retry(event: id, in: db)
           }
         }
         return outcomes
@@ -208,7 +208,7 @@ public struct Quarantine: Sendable {
     since.integer.map { Outbox.time($0 + outbox.limits.quarantineSeconds * 1000) }
   }
 
-  private static func retry(event id: String, in db: Database) throws(StoreError) -> QuarantineOutcome {
+  private func retry(event id: String, in db: Database) throws(StoreError) -> QuarantineOutcome {
     // A new number: the forwarder looks only ahead.
     try db.run(
       """
@@ -219,19 +219,23 @@ public struct Quarantine: Sendable {
       let row = try db.queryOne(
         """
         DELETE FROM outbox_event WHERE id = ? AND state = 2
-        RETURNING source, epoch, sequence, priority, bytes, body
+        RETURNING source, epoch, sequence, priority, bytes, body, visit
         """, [.text(id)])
     else { return .noSuchItem }
     try db.run(
       """
-      INSERT INTO outbox_event (id, source, epoch, sequence, state, priority, bytes, body)
-      VALUES (?, ?, ?, ?, 0, ?, ?, ?)
+      INSERT INTO outbox_event (number, id, source, epoch, sequence, state, priority, bytes, body, visit)
+      VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)
       """,
-      [.text(id), row["source"], row["epoch"], row["sequence"], row["priority"], row["bytes"], row["body"]])
+      [
+        outbox.nextNumber(), .text(id), row["source"], row["epoch"], row["sequence"], row["priority"],
+        row["bytes"],
+        row["body"], row["visit"],
+      ])
     return .done
   }
 
-  private static func retry(page: Digest, in db: Database) throws(StoreError) -> QuarantineOutcome {
+  private func retry(page: Digest, in db: Database) throws(StoreError) -> QuarantineOutcome {
     let digest = SQLValue.blob(page.bytes)
     guard try db.queryOne("SELECT 1 FROM outbox_blob WHERE digest = ? AND state = 2", [digest]) != nil else {
       return .noSuchItem

@@ -78,8 +78,7 @@ extension Outbox {
     let rows = try await rows(from: from, to: end)
     let known = Set(rows.compactMap { $0["file"].text })
     let orphans = files.filter { !known.contains($0) }
-    await pages.remove(orphans)
-    found.orphansRemoved += orphans.count
+    found.orphansRemoved += await pages.removeOrphans(orphans)
     let present = Set(files)
     for row in rows where !present.contains(row["file"].text ?? "") { try await lookFor(row, &found) }
     return files.count - orphans.count

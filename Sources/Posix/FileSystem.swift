@@ -50,6 +50,8 @@ public protocol OpenFile: AnyObject, Sendable {
   func write(_ bytes: [UInt8], at offset: Int64) throws(SystemError)
   /// Cuts the file, or lengthens it with zeros.
   func truncate(to size: Int64) throws(SystemError)
+  /// Has what was written so far sent to the disk while other things are done. Nothing is durable by it, and it reports nothing.
+  func beginSync()
   /// Returns when the content is on the disk. After an error it never will be: the kernel has marked it clean by then, and the
   /// next call would say "fine" about data that is lost.
   func sync() throws(SystemError)

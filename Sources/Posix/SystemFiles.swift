@@ -87,18 +87,18 @@ private final class SystemFile: OpenFile {
 
   func read(at offset: Int64, count: Int) throws(SystemError) -> [UInt8] {
     try with("read") { raw -> Result<[UInt8], SystemError> in
-      var bytes = [UInt8](repeating: 0, count: max(0, count))
-      var done = 0
-      while done < bytes.count {
-        let place = offset + Int64(done)
-        let more = unsafe bytes.withUnsafeMutableBytes {
-          unsafe clinux_pread(raw, $0.baseAddress?.advanced(by: done), $0.count - done, place)
+      var failure: SystemError?
+      let bytes = unsafe [UInt8](unsafeUninitializedCapacity: max(0, count)) { memory, done in
+        done = 0
+        while done < count {
+          let more = unsafe clinux_pread(
+            raw, memory.baseAddress?.advanced(by: done), count - done, offset + Int64(done))
+          if more < 0 { failure = SystemError(call: "read \(path)", code: Int32(-more)) }
+          if more <= 0 { break }
+          done += more
         }
-        guard more >= 0 else { return .failure(SystemError(call: "read \(path)", code: Int32(-more))) }
-        if more == 0 { break }
-        done += more
       }
-      bytes.removeLast(bytes.count - done)
+      if let failure { return .failure(failure) }
       return .success(bytes)
     }
   }
@@ -124,6 +124,11 @@ private final class SystemFile: OpenFile {
         try check(clinux_truncate(raw, UInt64(max(0, size))), "truncate \(path)")
       }
     }
+  }
+
+  func beginSync() {
+    // Whatever is wrong, the flush that follows says it.
+    _ = try? with("sync_file_range") { raw in .success(clinux_begin_sync(raw)) }
   }
 
   func sync() throws(SystemError) {

@@ -360,7 +360,8 @@ private final class History {
           JOIN outbox_source AS s ON s.id = e.source ORDER BY e.number
           """),
         try db.query("SELECT digest, file, bytes, state FROM outbox_blob"),
-        try db.query("SELECT kind, state, count, bytes FROM outbox_total WHERE count <> 0 OR bytes <> 0"),
+        try db.query(
+          "SELECT kind, part, count, bytes FROM outbox_count WHERE epoch = '' AND (count <> 0 OR bytes <> 0)"),
         try db.query("SELECT name, state FROM effect"),
         try db.query("SELECT owner FROM outbox_claim WHERE kind = 2"),
         try db.query("PRAGMA foreign_key_check")
@@ -428,7 +429,7 @@ private final class History {
     for row in blobs { counted["blob\(row["state"].integer ?? -1)", default: 0] += 1 }
     let kept = Dictionary(
       uniqueKeysWithValues: totals.map {
-        (($0["kind"].text ?? "") + "\($0["state"].integer ?? -1)", $0["count"].integer ?? 0)
+        (($0["kind"].text ?? "") + "\($0["part"].integer ?? -1)", $0["count"].integer ?? 0)
       })
     if counted != kept { losses.append("counts: \(kept) for \(counted)") }
     // No file without a row is left.

@@ -435,7 +435,8 @@ import WireJSON
     let (totals, rows) = try await opened.database.read { db throws(StoreError) in
       (
         try db.query(
-          "SELECT kind, state, count, bytes FROM outbox_total WHERE count > 0 ORDER BY kind, state"),
+          "SELECT kind, part, count, bytes FROM outbox_count WHERE count > 0 AND epoch = '' ORDER BY kind, part"
+        ),
         try db.query(
           """
           SELECT 'blob' AS kind, state, count(*), sum(bytes) FROM outbox_blob GROUP BY state

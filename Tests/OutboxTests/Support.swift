@@ -44,12 +44,13 @@ struct Station {
     return Opened(database: database, outbox: outbox, report: report, directory: directory)
   }
 
-  /// The files of pages.
+  /// The files of pages: those with something in them, as some are made in advance.
   func pageFiles() throws -> [String] {
     var files: [String] = []
     guard Files.exists(pages) else { return [] }
     for day in try Files.list(pages) where day != "damaged" {
       files += try Files.list("\(pages)/\(day)").map { "\(pages)/\(day)/\($0)" }
+        .filter { try Files.size($0) > 0 }
     }
     return files
   }

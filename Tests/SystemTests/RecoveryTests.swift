@@ -130,7 +130,7 @@ import WireJSON
     try await position.call(.closeVisit, ["visit": visit])
     try await position.delivered()
     _ = try await Attempts.until("the pages are erased") {
-      try position.everythingStored().contains { $0.path.contains("/pages/") } ? nil : true
+      try position.everythingStored().contains { $0.path.contains("/pages/") && !$0.bytes.isEmpty } ? nil : true
     }
   }
 }

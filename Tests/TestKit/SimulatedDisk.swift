@@ -502,6 +502,7 @@ private final class SimulatedFile: OpenFile {
     try disk.write(number, path, bytes, at: Int(offset))
   }
   func truncate(to size: Int64) throws(SystemError) { try disk.truncate(number, path, to: Int(size)) }
+  func beginSync() {}
   func sync() throws(SystemError) { try disk.sync(number, path) }
   func size() throws(SystemError) -> Int64 { Int64(try disk.size(number, path)) }
   func close() throws(SystemError) {}

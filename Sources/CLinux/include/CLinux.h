@@ -102,6 +102,8 @@ int clinux_rename(const char *from, const char *to);
 int clinux_symlink(const char *target, const char *path);
 int clinux_fsync(int fd);
 int clinux_fdatasync(int fd);
+// Has what was written to the file sent to the disk, and does not wait for it.
+int clinux_begin_sync(int fd);
 int clinux_chmod(const char *path, unsigned mode);
 int clinux_fchmod(int fd, unsigned mode);
 int clinux_chown(const char *path, uint32_t user, uint32_t group);
