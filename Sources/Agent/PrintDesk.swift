@@ -94,8 +94,7 @@ struct PrintDesk: Sendable {
     var data: [String: JSONValue] = ["outcome": outcome, "reasons": []]
     if let view { data.merge(facilities.deviceData(view, request: nil, cases: nil)) { old, _ in old } }
     data["requestId"] = .string(requestID)
-    data["resolution"] = .string(resolution)
-    data["resolvedBy"] = .string(caller.role.name)
+    // Who settled it, and how, stands in the audit log: the intake knows no such words of a print job (intake API v1).
     let shown = try await desk.show(requestID, caller.language)
     for member in ["job", "pages", "reasons"] {
       if let value = shown["result"]?[member] { data[member] = value }

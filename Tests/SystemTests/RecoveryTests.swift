@@ -99,6 +99,51 @@ import WireJSON
     #expect(try intake.violations() == [])
   }
 
+  @Test
+  func `a print job of which the queue tells nothing after a crash is unknown, and a person settles it`()
+    async throws
+  {
+    let files = try TemporaryDirectory()
+    let intake = PythonIntake(in: files)
+    try await intake.start()
+    let devices = try await SimulatedDevices(in: files)
+    let position = Position(in: files)
+    try position.write(try devices.section("printer"))
+    try await position.start()
+    try await position.ready("printer")
+    // Without paper the job waits in the queue.
+    try await devices.apply("idle faults hidden; paper out", to: "printer")
+    let caller = Task { try? await position.print(smallestPDF, role: "printer", request: "p-1") }
+    _ = try await Attempts.until("the job is in the queue") {
+      try await devices.state(of: "printer")["jobs-waiting"] == "1" ? true : nil
+    }
+    try await position.kill()
+    _ = await caller.value
+    try await devices.apply("unplug", to: "printer")
+    try await position.start()
+    _ = try await Attempts.until("the job's end is unknown") {
+      try await position.call(.showRequest, ["requestId": "p-1"])["state"] == "unknown" ? true : nil
+    }
+    func hallctl(_ words: String...) async throws -> RunningProgram.Result {
+      try await RunningProgram.run(Built.path("hallctl"), ["--socket", position.socket] + words)
+    }
+    let wrong = try await hallctl("request", "settle", "p-1", "lost")
+    #expect(wrong.status == .exited(1) || wrong.status == .exited(64))
+    let settled = try await hallctl("request", "settle", "p-1", "voided")
+    #expect(settled.status == .exited(0), "\(settled.errors)")
+    let shown = try await position.call(.showRequest, ["requestId": "p-1"])
+    #expect(shown["state"] == "done" && shown["resolution"] == "voided")
+    // Once is enough.
+    #expect(try await hallctl("request", "settle", "p-1", "confirmed").status == .exited(1))
+    try await position.delivered()
+    let told = try intake.events("print").compactMap { $0["data"] }
+    #expect(told.map { $0["outcome"] } == ["unknown", "no"])
+    let audit = String(decoding: try Files.read(position.state + "/audit.log", limit: 1 << 20), as: UTF8.self)
+    #expect(audit.contains("request p-1 settled as voided"))
+    let violations = try intake.violations()
+    #expect(violations == [])
+  }
+
   @Test func `what waits is delivered after any number of starts, when the intake comes at last`()
     async throws
   {
@@ -130,7 +175,8 @@ import WireJSON
     try await position.call(.closeVisit, ["visit": visit])
     try await position.delivered()
     _ = try await Attempts.until("the pages are erased") {
-      try position.everythingStored().contains { $0.path.contains("/pages/") && !$0.bytes.isEmpty } ? nil : true
+      try position.everythingStored().contains { $0.path.contains("/pages/") && !$0.bytes.isEmpty }
+        ? nil : true
     }
   }
 }
