@@ -145,7 +145,7 @@ public actor HallAgent {
       database = try await StateDatabase.open(
         path: configuration.state + "/hall.db", components: [Outbox.schema, AgentTables.component])
     } catch {
-      throw .state("\(error) \(error.advice)")
+      throw .state(error.sentence(configuration.language))
     }
     let series = try await numberSeries(configuration, database, parts.log)
     let outbox: Outbox

@@ -4,6 +4,7 @@ import Devices
 import LocalAPI
 import Outbox
 import Posix
+import Store
 import WireJSON
 
 extension DeviceView {
@@ -93,7 +94,7 @@ extension OutboxStatus {
       value["trouble"] = .string(trouble.sentence(language))
       if let nextProbe { value["nextProbe"] = .string(nextProbe.rfc3339) }
     }
-    if let failure { value["trouble"] = .string("\(failure.sentence) \(failure.advice)") }
+    if let failure { value["trouble"] = .string(failure.sentence(language)) }
     return .object(value)
   }
 }
@@ -104,6 +105,23 @@ extension OutboxFill {
     case .normal: "normal"
     case .warning: "warning"
     case .full: "full"
+    }
+  }
+}
+
+extension StoreError {
+  /// What is wrong with the database and what to do, for people.
+  func sentence(_ language: Language) -> String {
+    guard language == .chinese else { return "\(self) \(advice)" }
+    return switch self {
+    case .full: "磁盘已满。请清理状态目录所在的磁盘。"
+    case .busy: "数据库被其他程序占用。请结束占用它的程序，例如未结束事务的 sqlite3。"
+    case .corrupt(let words): "数据库已损坏（\(words)）。请重启服务：损坏的文件会被移开，其余照常；然后检查磁盘。"
+    case .io(let code): "数据库读写失败（SQLite \(code)），重启前不再接收数据。请检查磁盘（dmesg、SMART），然后重启服务。"
+    case .constraint(let words), .misuse(let words): "程序内部错误（\(words)）。请将支持包交给供应商。"
+    case .cannotOpen(let path, let reason): "无法打开数据库 \(path)（\(reason)）。文件和目录应属于服务账户，并位于本机文件系统。"
+    case .newer(let component, let found, let known):
+      "数据库由更新的版本写入（\(component) \(found)，本版本只到 \(known)）。请装回新版本，或将状态目录移开。"
     }
   }
 }

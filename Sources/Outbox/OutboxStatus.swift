@@ -1,5 +1,5 @@
 public import Posix
-import Store
+public import Store
 import Synchronization
 
 /// How much may wait, how long, and how much room the disk keeps.
@@ -127,15 +127,7 @@ public struct OutboxStatus: Sendable, Equatable {
   /// How many events have been delivered since the state was new, by type.
   public var delivered: [String: Int] = [:]
   /// Why the database takes nothing any more; nil while it does.
-  public var failure: StoreFailure?
-
-  /// The database's state in words.
-  public struct StoreFailure: Sendable, Equatable {
-    /// One English sentence.
-    public var sentence: String
-    /// What a person does about it.
-    public var advice: String
-  }
+  public var failure: StoreError?
 }
 
 extension Outbox {
@@ -161,7 +153,7 @@ extension Outbox {
           Double(clock.wallMilliseconds - since) >= Double(age) * OutboxLimits.warningShare
       }
     } catch {
-      status.failure = OutboxStatus.StoreFailure(sentence: error.description, advice: error.advice)
+      status.failure = error
     }
     status.quotas = await quotas(events: status.pendingEvents, oldest: status.oldest)
     status.fill = Self.fullest(status.quotas)
