@@ -17,6 +17,7 @@ DIR/mode, read at every request, makes it misbehave (no such file: it behaves):
     hang            stores nothing and never answers
     garbage         stores nothing and answers what is no HTTP
     half            stores nothing and hangs up in the middle of an answer of 200
+    reject TYPE     accepts everything but events of that type, which it names as rejected
     STATUS          any other status: answers it, and stores nothing
 """
 
@@ -349,9 +350,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             body = self.read_body()
             mode = self.server.mode()
-            if mode and mode[0] not in ("lose-answers", "die"):
+            if mode and mode[0] not in ("lose-answers", "die", "reject"):
                 return self.misbehave(mode)
             status, answer = handle(body)
+            if mode and mode[0] == "reject":
+                mode = []
             if mode and mode[0] == "die":
                 os._exit(1)
             if mode:
@@ -408,7 +411,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, f"not JSON: {error}") from None
         if not isinstance(events, list) or not 1 <= len(events) <= MAX_BATCH_EVENTS:
             raise Refused(400, "not an array of 1 to 500 events")
-        rejected = self.server.store.add(events)
+        unwanted = self.server.mode()[1:] if self.server.mode()[:1] == ["reject"] else []
+        rejected = self.server.store.add([event for event in events if event.get("type") not in unwanted])
+        rejected += [(event["id"], "not wanted here") for event in events if event.get("type") in unwanted]
         if any(not isinstance(identifier, str) for identifier, _ in rejected):
             return 400, {"reason": "an event without an id"}
         if rejected:
