@@ -130,6 +130,108 @@ struct MachineTests {
     #expect(try await hall.position.stop() == .exited(0))
   }
 
+  /// A disk whose file system finds an error in itself, as a failing one does: from then on nobody can write to it.
+  private final class FailingDisk {
+    let path: String
+    private let image: String
+    private let name: String
+
+    static var isPossible: Bool {
+      get async {
+        guard ProcessInfo.userID == 0, let files = try? TemporaryDirectory() else { return false }
+        guard let disk = try? await FailingDisk(at: files.path("try"), image: files.path("image")) else {
+          return false
+        }
+        let canFail = Files.exists(disk.trigger)
+        await disk.remove()
+        return canFail
+      }
+    }
+
+    init(at path: String, image: String) async throws {
+      self.path = path
+      self.image = image
+      try Files.makeDirectory(path, mode: 0o700, parents: true)
+      // More than pages leave free, in a file with holes.
+      try await Programs.run("truncate", "-s", "2G", image)
+      try await Programs.run("mkfs.ext4", "-q", "-m", "0", image)
+      try await Programs.run("mount", "-o", "loop,errors=remount-ro", image, path)
+      let source = try await RunningProgram.run("findmnt", ["-n", "-o", "SOURCE", path]).output
+      name = String(source.split(separator: "/").last ?? "")
+    }
+
+    private var trigger: String { "/sys/fs/ext4/\(name)/trigger_fs_error" }
+
+    /// The kernel's own way to try it out: the file system is read-only at once, whoever has files open for writing.
+    func fail() async throws {
+      try await Programs.run("sh", "-c", "echo 1 > \(trigger)")
+    }
+
+    /// Repaired and mounted again, as after a start of the machine.
+    func repair() async throws {
+      try await Programs.run("umount", path)
+      // 1: errors were corrected.
+      let checked = try await RunningProgram.run("fsck.ext4", ["-f", "-y", image])
+      guard checked.status == .exited(0) || checked.status == .exited(1) else {
+        throw Programs.Failure(description: "fsck: \(checked.output) \(checked.errors)")
+      }
+      try await Programs.run("mount", "-o", "loop,errors=remount-ro", image, path)
+    }
+
+    func remove() async { _ = try? await Programs.run("umount", "-l", path) }
+  }
+
+  @Test(.enabled("needs root, mount(2) and loop devices") { await FailingDisk.isPossible })
+  func `a disk that becomes read-only is told, takes nothing with it, and serves again when it is mended`()
+    async throws
+  {
+    let hall = try await Hall()
+    let disk = try await FailingDisk(at: hall.position.state, image: hall.files.path("image"))
+    do {
+      try await play(hall, disk)
+    } catch {
+      try? await hall.position.kill()
+      await disk.remove()
+      throw error
+    }
+    await disk.remove()
+  }
+
+  private func play(_ hall: Hall, _ disk: FailingDisk) async throws {
+    try await hall.position.start()
+    try await hall.counter.visit(1)
+    try await hall.position.delivered()
+    try await hall.intake.kill()
+    try await hall.counter.visit(2)
+
+    try await disk.fail()
+    // Nothing is acknowledged any more, and the service ends, for what is in its memory is all that it has.
+    let answer = await refusal {
+      _ = try await hall.position.call(.openVisit, body: ["requestId": "visit-3", "window": "07"])
+    }
+    #expect(answer != nil, "a visit was opened on a disk that takes nothing")
+    let program = try hall.position.running
+    #expect(try await program.lasting() != .exited(0))
+    #expect(program.count("The service has to start anew.") > 0, "\(program.printed.value.errors.suffix(5))")
+    // Every start says what is wrong.
+    let again = try RunningProgram(
+      Built.path("halld"), ["run", "--config", hall.position.configurationFile])
+    #expect(try await again.lasting() != .exited(0))
+    #expect(again.count("The state directory cannot be used") > 0, "\(again.printed.value.errors)")
+    #expect(
+      again.count("Read-only file system") > 0 || again.count("EROFS") > 0, "\(again.printed.value.errors)")
+
+    try await disk.repair()
+    try await hall.position.start()
+    try await hall.intake.start()
+    try await hall.counter.visit(3)
+    let status = try await hall.position.delivered()
+    #expect(status["quarantined"] == 0, "\(status)")
+    #expect(try hall.violations() == [])
+    #expect(hall.counter.done.value.pages.count == 6)
+    #expect(try await hall.position.stop() == .exited(0))
+  }
+
   /// The problem that a call ends with; nil if it does not.
   private func refusal(_ call: () async throws -> Void) async -> JSONValue? {
     do {
