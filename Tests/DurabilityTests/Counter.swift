@@ -63,9 +63,10 @@ struct Counter: Sendable {
   }
 
   /// The end of a request: its answer, or a refusal that is final.
+  /// - Parameter mend: what a clerk does when the agent says that it can be asked again, by the problem's code.
   func persist(
     _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
-    body: JSONValue? = nil
+    body: JSONValue? = nil, mend: (String) async throws -> Void = { _ in }
   ) async throws -> Result<JSONValue, AgentCallError> {
     var last: AgentCallError?
     do {
@@ -78,8 +79,10 @@ struct Counter: Sendable {
           switch error {
           case .unreachable, .garbled: return nil
           case .problem(_, let problem):
-            let cancelled = problem["code"] == "command.cancelled"
-            return problem["retry"] == true && !cancelled ? nil : .failure(error)
+            let code = problem["code"]?.string ?? ""
+            guard problem["retry"] == true, code != "command.cancelled" else { return .failure(error) }
+            try await mend(code)
+            return nil
           }
         }
       }
@@ -115,7 +118,11 @@ struct Counter: Sendable {
   func scan(_ number: Int, _ visit: String) async throws {
     try await devices.apply("feeder empty; load 2 pages", to: "scanner")
     let scanned = try await persist(
-      .scan, ["role": "scanner"], body: ["requestId": .string("scan-\(number)"), "visit": .string(visit)])
+      .scan, ["role": "scanner"], body: ["requestId": .string("scan-\(number)"), "visit": .string(visit)]
+    ) { code in
+      // A kill came between the sheets' being fed and the answer.
+      if code == "feeder.empty" { try await devices.apply("feeder empty; load 2 pages", to: "scanner") }
+    }
     guard case .success(let answer) = scanned else { return }
     for page in answer["material"]?["pages"]?.array ?? [] {
       let (id, blob) = (page["page"]?.string ?? "", page["blob"]?.string ?? "")

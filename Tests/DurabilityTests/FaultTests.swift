@@ -7,7 +7,8 @@ import WireJSON
 
 /// Every system call fails once.
 ///
-/// `HALL_SWEEP` says how many points of failure are tried (24 unless given; 0 means all of them).
+/// `HALL_SWEEP` says how many points of failure are tried (24 unless given; 0 means all of them), `HALL_SWEEP_KINDS` of which
+/// kinds of calls (`write device`; all unless given).
 @Suite(
   .timeLimit(.minutes(60)),
   .enabled(if: PythonIntake.isExpected && Faults.isPossible, "needs python3 and a C compiler"))
@@ -50,8 +51,10 @@ struct FaultTests {
   @Test func `whichever system call fails, nothing is lost and the service goes on`() async throws {
     let hall = try await Hall(withFaults: true)
     let faults = try #require(hall.faults)
-    let supervisor = Supervisor(hall.position)
-    try await supervisor.start()
+    try await Supervisor.run(hall.position) { try await sweep(hall, faults, $0) }
+  }
+
+  private func sweep(_ hall: Hall, _ faults: Faults, _ supervisor: Supervisor) async throws {
     var number = 0
     func visit() async throws {
       number += 1
@@ -60,7 +63,8 @@ struct FaultTests {
     // What there is to fail.
     try await visit()
     var points: [Point] = []
-    for kind in Self.kinds {
+    let wantedKinds = Environment["HALL_SWEEP_KINDS"].map { $0.split(separator: " ").map(String.init) }
+    for kind in Self.kinds where wantedKinds?.contains(kind.name) ?? true {
       try await faults.arm(.count, at: 0, of: kind.calls, in: kind.places)
       try await visit()
       let count = try faults.outcome().counted
@@ -118,6 +122,5 @@ struct FaultTests {
         + (restarts.isEmpty
           ? "none"
           : restarts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")))
-    try await supervisor.stop()
   }
 }

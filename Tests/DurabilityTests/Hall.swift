@@ -168,12 +168,34 @@ actor Supervisor {
   private(set) var crashes: [String] = []
   private var isStopping = false
 
-  init(_ position: Position) { self.position = position }
+  private init(_ position: Position) { self.position = position }
+
+  /// Keeps it running while `body` does its work, and ends it in good order then. After an error nothing goes on running.
+  static func run(_ position: Position, _ body: (Supervisor) async throws -> Void) async throws {
+    let supervisor = Supervisor(position)
+    do {
+      try await supervisor.start()
+      try await body(supervisor)
+      try await supervisor.stop()
+    } catch {
+      await supervisor.abandon()
+      throw error
+    }
+  }
 
   /// Starts it; returns when it answers.
-  func start() async throws {
+  private func start() async throws {
     try await launch()
     task = Task { try await self.watch() }
+  }
+
+  private func abandon() async {
+    isStopping = true
+    // It may just be starting anew.
+    task?.cancel()
+    try? position.running.signal(Signals.kill)
+    _ = try? await task?.value
+    try? position.running.signal(Signals.kill)
   }
 
   private func watch() async throws {
@@ -188,7 +210,7 @@ actor Supervisor {
 
   /// A start that fails is repeated, as `Restart=on-failure` does.
   private func launch() async throws {
-    for _ in 1...20 {
+    for _ in 1...20 where !isStopping {
       do {
         try await position.start()
         return
@@ -209,13 +231,10 @@ actor Supervisor {
     }
   }
 
-  /// Ends it in good order.
-  @discardableResult
-  func stop() async throws -> ExitStatus? {
+  private func stop() async throws {
     isStopping = true
     try position.running.signal(Signals.terminate)
     try await task?.value
-    return ends.last
   }
 
   /// Kills it; it starts again.

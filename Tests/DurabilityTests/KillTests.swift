@@ -113,8 +113,10 @@ struct KillTests {
   func `nothing acknowledged is lost whichever step of the store a kill meets`() async throws {
     let hall = try await Hall(withFaults: true)
     let faults = try #require(hall.faults)
-    let supervisor = Supervisor(hall.position)
-    try await supervisor.start()
+    try await Supervisor.run(hall.position) { try await step(hall, faults, $0) }
+  }
+
+  private func step(_ hall: Hall, _ faults: Faults, _ supervisor: Supervisor) async throws {
     var number = 1
     // How many steps there are: of a citizen's visit, and of a start with what that left.
     try await faults.arm(.count, at: 0, of: .store, in: .state)
@@ -162,6 +164,5 @@ struct KillTests {
         + "(\(names.sorted().joined(separator: " "))), \(startSteps) of a start; "
         + "\(hall.counter.done.value.count) acknowledged, 0 lost, 0 double effects, "
         + "\(try hall.intake.duplicates()) re-sent")
-    try await supervisor.stop()
   }
 }

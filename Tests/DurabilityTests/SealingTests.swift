@@ -32,20 +32,39 @@ struct SealingTests {
     _ = try await hall.counter.persist(.closeVisit, ["visit": visit]).get()
   }
 
-  /// The secrets, and pieces out of the middle of each page.
-  private func needles(_ pages: [[UInt8]]) -> [(what: String, bytes: [UInt8])] {
-    Self.secrets.map { ($0, Array($0.utf8)) } + pages.map { ("a page", Array($0[2000..<2032])) }
+  /// What is searched for, as a file of lines: the secrets, and a piece out of each page.
+  private func needles(_ hall: Hall, _ pages: [[UInt8]]) throws -> [(what: String, bytes: [UInt8])] {
+    let pieces = try pages.map { page in
+      // A line has neither a line feed nor a zero in it.
+      let start = try #require(
+        (2000..<page.count - 32).first { start in
+          page[start..<start + 32].allSatisfy { ![0, 10].contains($0) }
+        })
+      return Array(page[start..<start + 32])
+    }
+    let needles = Self.secrets.map { ($0, Array($0.utf8)) } + pieces.map { ("a page", $0) }
+    try Files.replaceDurable(
+      hall.files.path("needles"), bytes: Array(needles.map(\.1).joined(separator: [10])) + [10], mode: 0o600)
+    return needles
   }
 
-  /// What is found where.
-  private func findings(_ hall: Hall, _ needles: [(what: String, bytes: [UInt8])]) throws -> [String] {
-    var found: [String] = []
-    for (path, bytes) in try hall.position.everythingStored() {
-      for needle in needles where bytes.firstRange(of: needle.bytes) != nil {
-        found.append("\(needle.what) in \(path.split(separator: "/").suffix(2).joined(separator: "/"))")
-      }
+  /// What grep(1) finds where. Files come and go while it looks.
+  private func findings(_ hall: Hall) async throws -> [String] {
+    let found = try await RunningProgram.run(
+      "grep", ["-r", "-a", "-F", "-o", "-H", "-f", hall.files.path("needles"), hall.position.state],
+      environment: ["LC_ALL": "C"])
+    guard [.exited(0), .exited(1), .exited(2)].contains(found.status) else {
+      throw Programs.Failure(description: "grep: \(found.status) \(found.errors)")
     }
-    return found
+    let unexpected = found.errors.split(separator: "\n").filter { !$0.contains("No such file") }
+    if !unexpected.isEmpty { throw Programs.Failure(description: "grep: \(unexpected)") }
+    return Set(
+      found.output.split(separator: "\n").map { line in
+        let parts = line.split(separator: ":", maxSplits: 1).map(String.init)
+        let what = Self.secrets.contains(parts.last ?? "") ? parts.last ?? "" : "a page"
+        return "\(what) in \(parts[0].split(separator: "/").last ?? "")"
+      }
+    ).sorted()
   }
 
   /// The images that the scanner has, as it has them.
@@ -61,34 +80,32 @@ struct SealingTests {
     let keyFiles = try TemporaryDirectory()
     try Files.replaceDurable(keyFiles.path("key"), bytes: Identifier.random(32), mode: 0o600)
     let hall = try await Hall(outbox: "key-file = \(keyFiles.path("key"))")
-    let needles = needles(try images())
+    let needles = try needles(hall, try images())
     try await hall.position.start()
     try await hall.intake.kill()
     let isOver = Observed(false)
     let searches = Observed(0)
-    let found = Task { () -> Set<String> in
+    let found = Task { () async throws -> Set<String> in
       var found: Set<String> = []
       while !isOver.value {
-        // Files come and go while they are looked for.
-        for finding in (try? findings(hall, needles)) ?? [] { found.insert(finding) }
+        found.formUnion(try await findings(hall))
         searches.update { $0 += 1 }
-        await Task.yield()
       }
       return found
     }
     for number in 1...3 { try await visit(hall, number) }
     await searches.wait { $0 >= 2 }
-    let waiting = try findings(hall, needles)
+    let waiting = try await findings(hall)
     #expect(waiting == [], "while items wait")
     #expect(try await hall.outboxStatus()["pendingEvents"]?.integer ?? 0 > 0)
     try await hall.position.kill()
-    let crashed = try findings(hall, needles)
+    let crashed = try await findings(hall)
     #expect(crashed == [], "after a crash")
     try await hall.position.start()
     try await hall.intake.start()
     try await hall.position.delivered()
     isOver.update { $0 = true }
-    #expect(await found.value == [])
+    #expect(try await found.value == [])
     print("FIGURE sealing: \(searches.value) searches of the whole state directory, nothing found")
     // The needles are right: the intake has them.
     let received = try Position.files(under: hall.intake.store).map(\.bytes)
@@ -101,11 +118,11 @@ struct SealingTests {
     async throws
   {
     let hall = try await Hall()
-    let needles = needles(try images())
+    _ = try needles(hall, try images())
     try await hall.position.start()
     try await hall.intake.kill()
     for number in 1...2 { try await visit(hall, number) }
-    let open = try findings(hall, needles)
+    let open = try await findings(hall)
     #expect(!open.isEmpty, "the search finds what lies open")
     try await hall.intake.start()
     try await hall.position.delivered()
@@ -116,7 +133,7 @@ struct SealingTests {
       try await hall.position.call(.closeVisit, ["visit": opened["visit"]?.string ?? ""])
     }
     try await hall.position.delivered()
-    let left = try findings(hall, needles)
+    let left = try await findings(hall)
     let pages = left.filter { $0.hasPrefix("a page") || $0.hasPrefix("CONTEXT") }
     #expect(pages == [])
     // Answers are kept for a day, so that a request that is repeated gets the same one, and so are closed visits.
