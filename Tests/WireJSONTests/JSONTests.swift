@@ -105,7 +105,8 @@ import WireJSON
       "": .null, "a": true, "B": false, "é": .integer(.min), "居住证": .integer(.max), "😀": 0,
       "\u{1}key\"\\/": .string(String(decoding: characters, as: UTF8.self) + "居住证申领 é \u{2028} 😀"),
       "numbers": [
-        1.5, -0.0, 0.1, 1e21, 1e-7, 123456789.0, 5e-324, 1.7976931348623157e308, 100000000000000000000.0,
+        1.5, -0.0, 0.1, 1e21, 1e-7, 123456789.0, .number(.leastNonzeroMagnitude), 1.7976931348623157e308,
+        100000000000000000000.0,
       ],
       "aa": [[], [:], ["x": [1, [2]]]], "a/": "1/2", "a b": "",
     ]
