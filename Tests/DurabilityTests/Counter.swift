@@ -1,27 +1,39 @@
 import HallKit
 import LocalAPI
 import Posix
+import Synchronization
 import TestKit
 import WireJSON
 
 /// Numbers from a seed (SplitMix64): where and when something happens.
-struct Moments: Sendable {
+struct Moments: Sendable, RandomNumberGenerator {
   private var state: UInt64
 
   init(seed: UInt64) { state = seed }
 
-  mutating func next(below limit: Int) -> Int {
+  mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return Int((z ^ (z >> 31)) % UInt64(limit))
+    return z ^ (z >> 31)
   }
+
+  mutating func next(below limit: Int) -> Int { Int(next() % UInt64(limit)) }
 
   /// The seed that the environment gives, or one of today.
   static func seed() -> UInt64 {
     Environment["HALL_SEED"].flatMap { UInt64($0) } ?? UInt64(bitPattern: WallTime.now().secondsSince1970)
   }
+}
+
+/// Work that is shared out: each piece is done once.
+final class Work<Piece: Sendable>: Sendable {
+  private let left: Mutex<[Piece]>
+
+  init(_ pieces: [Piece]) { left = Mutex(pieces.reversed()) }
+
+  func next() -> Piece? { left.withLock { $0.popLast() } }
 }
 
 /// How large a proof is: a number in the environment, or that of the continuous integration.

@@ -48,79 +48,110 @@ struct FaultTests {
     var nth: Int
   }
 
-  @Test func `whichever system call fails, nothing is lost and the service goes on`() async throws {
-    let hall = try await Hall(withFaults: true)
-    let faults = try #require(hall.faults)
-    try await Supervisor.run(hall.position) { try await sweep(hall, faults, $0) }
+  private struct Outcome: Sendable {
+    var tried = 0
+    /// How often the agent started anew, by what had failed.
+    var restarts: [String: Int] = [:]
   }
 
-  private func sweep(_ hall: Hall, _ faults: Faults, _ supervisor: Supervisor) async throws {
-    var number = 0
-    func visit() async throws {
-      number += 1
-      try await hall.counter.visit(number)
+  @Test func `whichever system call fails, nothing is lost and the service goes on`() async throws {
+    // In an order of their own each time, so that many small runs see all of them.
+    var moments = Moments(seed: Moments.seed())
+    let points = try await points().shuffled(using: &moments)
+    let wanted = size("HALL_SWEEP", usually: 24)
+    let chosen = wanted == 0 ? points : Array(points.prefix(wanted))
+    let work = Work(chosen)
+    let total = try await withThrowingTaskGroup(of: Outcome.self) { group in
+      for _ in 0..<max(1, min(size("HALL_LANES", usually: 2), chosen.count)) {
+        group.addTask { try await lane(work) }
+      }
+      var total = Outcome()
+      for try await outcome in group {
+        total.tried += outcome.tried
+        total.restarts.merge(outcome.restarts) { $0 + $1 }
+      }
+      return total
     }
-    // What there is to fail.
-    try await visit()
+    #expect(total.tried > 0)
+    // What passes by itself needs no restart.
+    for (name, count) in total.restarts {
+      // After a flush that failed, for whatever reason, only the log tells what is on the disk.
+      let mayRestart = name.hasSuffix("EIO") || name.hasPrefix("flush")
+      #expect(mayRestart, "\(name): \(count) restarts")
+    }
+    print(
+      "FIGURE every system call fails once: \(total.tried) of \(points.count) points, 0 lost; restarts: "
+        + (total.restarts.isEmpty
+          ? "none"
+          : total.restarts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(
+            separator: ", ")))
+  }
+
+  /// What there is to fail in a visit.
+  private func points() async throws -> [Point] {
+    let hall = try await Hall(withFaults: true)
+    let faults = try #require(hall.faults)
+    try await hall.position.start()
+    var number = 1
+    try await hall.counter.visit(number)
     var points: [Point] = []
-    let wantedKinds = Environment["HALL_SWEEP_KINDS"].map { $0.split(separator: " ").map(String.init) }
-    for kind in Self.kinds where wantedKinds?.contains(kind.name) ?? true {
+    let wanted = Environment["HALL_SWEEP_KINDS"].map { $0.split(separator: " ").map(String.init) }
+    for kind in Self.kinds where wanted?.contains(kind.name) ?? true {
+      number += 1
       try await faults.arm(.count, at: 0, of: kind.calls, in: kind.places)
-      try await visit()
-      let count = try faults.outcome().counted
-      for nth in stride(from: 1, through: count, by: 1) {
+      try await hall.counter.visit(number)
+      for nth in stride(from: 1, through: try faults.outcome().counted, by: 1) {
         for error in kind.errors { points.append(Point(kind: kind, error: error, nth: nth)) }
       }
     }
-    let wanted = size("HALL_SWEEP", usually: 24)
-    let count = wanted == 0 ? points.count : min(wanted, points.count)
-    var moments = Moments(seed: Moments.seed())
-    var tried = 0
-    var restarts: [String: Int] = [:]
-    var quarantined: Int64 = 0
-    for index in 0..<count {
-      // In an order of their own each time, so that many small runs see all of them.
-      points.swapAt(index, index + moments.next(below: points.count - index))
-      let point = points[index]
-      let ends = await supervisor.ends.count
-      try await faults.arm(
-        .fail(point.error.code), at: point.nth, of: point.kind.calls, in: point.kind.places)
-      do {
-        try await visit()
-      } catch {
-        let log = try hall.position.running.printed.value.all.suffix(12).joined(separator: "\n")
-        throw Programs.Failure(
-          description: "\(point.error.name) at \(try faults.outcome().what ?? "?"): \(error)\n\(log)")
+    try await hall.position.kill()
+    return points
+  }
+
+  /// One position, at which one point after the other fails.
+  private func lane(_ work: Work<Point>) async throws -> Outcome {
+    let hall = try await Hall(withFaults: true)
+    let faults = try #require(hall.faults)
+    let outcome = Observed(Outcome())
+    try await Supervisor.run(hall.position) { supervisor in
+      var (number, quarantined) = (1, Int64(0))
+      try await hall.counter.visit(number)
+      while let point = work.next() {
+        number += 1
+        let ends = await supervisor.ends.count
+        try await faults.arm(
+          .fail(point.error.code), at: point.nth, of: point.kind.calls, in: point.kind.places)
+        do {
+          try await hall.counter.visit(number)
+        } catch {
+          let log = try hall.position.running.printed.value.all.suffix(12).joined(separator: "\n")
+          throw Programs.Failure(
+            description: "\(point.error.name) at \(try faults.outcome().what ?? "?"): \(error)\n\(log)")
+        }
+        guard let what = try faults.outcome().what else { continue }
+        // The fault is over: whatever the agent had to say of it, it takes and delivers again by itself.
+        let status = try await hall.position.delivered()
+        if let count = status["quarantined"]?.integer, count != quarantined {
+          quarantined = count
+          let list = try await hall.position.call(.listOutbox, query: [("state", "quarantined")])
+          Issue.record("\(point.error.name) at \(what): \(list)")
+        }
+        let ended = await supervisor.ends.dropFirst(ends)
+        outcome.update {
+          $0.tried += 1
+          if !ended.isEmpty {
+            $0.restarts["\(point.kind.name) \(point.error.name)", default: 0] += ended.count
+          }
+        }
+        // Orderly, if at all: what a broken disk has taken is known only after the log is read again.
+        #expect(ended.allSatisfy { $0 == .exited(1) }, "\(point.error.name) at \(what): \(ended)")
       }
-      guard let what = try faults.outcome().what else { continue }
-      tried += 1
-      // The fault is over: whatever the agent had to say of it, it takes and delivers again by itself.
-      let status = try await hall.position.delivered()
-      if let count = status["quarantined"]?.integer, count != quarantined {
-        quarantined = count
-        let list = try await hall.position.call(.listOutbox, query: [("state", "quarantined")])
-        Issue.record("\(point.error.name) at \(what): \(list)")
-      }
-      let ended = await supervisor.ends.dropFirst(ends)
-      if !ended.isEmpty { restarts["\(point.kind.name) \(point.error.name)", default: 0] += ended.count }
-      // Orderly, if at all: what a broken disk has taken is known only after the log is read again.
-      #expect(ended.allSatisfy { $0 == .exited(1) }, "\(point.error.name) at \(what): \(ended)")
-    }
-    try await faults.disarm()
-    #expect(try hall.violations() == [])
-    #expect(await supervisor.crashes == [])
-    #expect(tried > 0)
-    // What passes by itself needs no restart.
-    for name in restarts.keys {
-      // After a flush that failed, for whatever reason, only the log tells what is on the disk.
-      let mayRestart = name.hasSuffix("EIO") || name.hasPrefix("flush")
-      #expect(mayRestart, "\(name): \(restarts[name] ?? 0) restarts")
+      try await faults.disarm()
+      let violations = try hall.violations()
+      #expect(violations == [])
+      #expect(await supervisor.crashes == [])
     }
     print("Faults: \(try hall.summary())")
-    print(
-      "FIGURE every system call fails once: \(tried) of \(points.count) points, 0 lost; restarts: "
-        + (restarts.isEmpty
-          ? "none"
-          : restarts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")))
+    return outcome.value
   }
 }

@@ -1,7 +1,6 @@
 import HallKit
 import LocalAPI
 import Posix
-import Synchronization
 import TestKit
 import Testing
 import WireJSON
@@ -28,10 +27,10 @@ struct KillTests {
     let lanes = max(1, size("HALL_LANES", usually: 2))
     let seed = Moments.seed()
     print("Kill: \(kills) kills at \(lanes) positions, HALL_SEED=\(seed)")
-    let left = Observed(kills)
+    let work = Work(Array(1...max(1, kills)))
     let total = try await withThrowingTaskGroup(of: Report.self) { group in
       for lane in 0..<lanes {
-        group.addTask { try await run(left: left, seed: seed &+ UInt64(lane)) }
+        group.addTask { try await run(work, seed: seed &+ UInt64(lane)) }
       }
       var total = Report()
       for try await report in group {
@@ -47,7 +46,7 @@ struct KillTests {
         + "\(total.acknowledged) acknowledged, 0 lost, 0 double effects, \(total.duplicates) re-sent")
   }
 
-  private func run(left: Observed<Int>, seed: UInt64) async throws -> Report {
+  private func run(_ work: Work<Int>, seed: UInt64) async throws -> Report {
     let hall = try await Hall()
     try await hall.position.start()
     let isOver = Observed(false)
@@ -61,7 +60,7 @@ struct KillTests {
     let killer = Task {
       var moments = Moments(seed: seed)
       var report = Report()
-      while take(left) {
+      while work.next() != nil {
         // The moments are what is tested: they come by the clock, whatever goes on.
         try await Attempts.pause(.milliseconds(10 + moments.next(below: 500)))
         let victim = moments.next(below: 5)
@@ -96,17 +95,6 @@ struct KillTests {
     report.acknowledged = hall.counter.done.value.count
     report.duplicates = try hall.intake.duplicates()
     return report
-  }
-
-  private func take(_ left: Observed<Int>) -> Bool {
-    let has = Mutex(false)
-    left.update { left in
-      if left > 0 {
-        left -= 1
-        has.withLock { $0 = true }
-      }
-    }
-    return has.withLock { $0 }
   }
 
   @Test(.enabled(if: Faults.isPossible, "needs a C compiler"))

@@ -14,7 +14,7 @@ import WireJSON
     let digests = Outbox.schema.migrations.map { SHA256.digest(of: Array($0.utf8)).hex.prefix(16) }
     #expect(
       digests == [
-        "3615252be5d78955", "b15521e1bcf72358", "8f17861e14c15a14",
+        "3615252be5d78955", "b15521e1bcf72358", "4f3a5a27079e57f6", "635f07bfb02deed5",
       ])
   }
 
