@@ -1,10 +1,10 @@
 import LocalAPI
-@testable import Outbox
 import Store
 import Testing
 import WireJSON
 
 @testable import Agent
+@testable import Outbox
 
 /// What is wrong with the database is told in the reader's language, with what to do.
 @Suite struct StoreSentenceTests {
