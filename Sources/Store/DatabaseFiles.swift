@@ -39,6 +39,7 @@ struct DatabaseFiles: Sendable {
       try file.close()
       try system.syncDirectory(Files.directory(of: path))
     } catch {
+      markFailed()
       throw .cannotOpen(path: path, reason: "its log cannot be flushed: \(error)")
     }
   }

@@ -90,6 +90,18 @@ public actor StateDatabase {
   private func connectOnce(_ components: [SchemaComponent]) throws(StoreError) -> Bool {
     try files.createPrivately()
     try files.rewriteLogIfFailed()
+    // Before SQLite sees the log: what it reads there and copies into the file has to be on the disk already. After a flush that
+    // failed, its own would say that all is well, and a power cut would leave a file that is newer than its log.
+    try files.syncLog()
+    do throws(StoreError) {
+      return try connectOnFlushedLog(components)
+    } catch {
+      if case .io = error { files.markFailed() }
+      throw error
+    }
+  }
+
+  private func connectOnFlushedLog(_ components: [SchemaComponent]) throws(StoreError) -> Bool {
     let database = try Database(path: files.path, on: virtualFiles)
     if files.isSuspect || files.size <= Self.alwaysChecked {
       let findings = try database.quickCheck()
@@ -99,7 +111,6 @@ public actor StateDatabase {
     // A quarter of the reserve: what is accepted and erased on a full disk goes into the room that the log has already.
     let logBytes = min(Database.logLimit, reserveBytes / 4)
     if files.logSize < logBytes { try? database.growLog(to: logBytes) }
-    try files.syncLog()
     files.clearSuspicion()
     self.database = database
     return created
