@@ -48,7 +48,7 @@ struct DeviceSurroundings: Sendable {
   ) async throws(Fault) -> Plan {
     let chooser = UnitChooser(profiles: profiles, drivers: drivers)
     switch await register.choose(slot, among: candidates, by: chooser, claiming: claiming) {
-    case .none(let fault): throw fault
+    case .none(let fault): throw await naming(fault, slot, candidates)
     case .offer(let offer, let replaced):
       let values = offer.profile.settings.merging(slot.settings) { _, own in own }
       let settings = DriverSettings(offer.driver.settings, values: values)
@@ -56,6 +56,17 @@ struct DeviceSurroundings: Sendable {
         offer: offer, replaced: replaced, settings: settings,
         line: settings.line)
     }
+  }
+
+  /// A device that nothing fits may only lack its kernel module: the kernel knows which.
+  private func naming(_ fault: Fault, _ slot: Slot, _ candidates: [ChannelCandidate]) async -> Fault {
+    guard fault.code == .driverMissing || fault.code == .deviceUnmatched else { return fault }
+    var kernel: [ChannelAddress: [String]] = [:]
+    for candidate in candidates where candidate.address.transport == "usb" && candidate.canBeOpened {
+      kernel[candidate.address] = await bus(for: candidate.address)?.modules(for: candidate)
+    }
+    let missing = MissingModule.find(candidates, slot: slot, profiles: profiles, kernel: kernel)
+    return missing.map { Fault(.driverMissing, $0.evidence) } ?? fault
   }
 
   /// The same without keeping anything.

@@ -9,8 +9,10 @@ struct MissingModule: Sendable, Equatable {
   let evidence: String
 
   /// Looks for a profile that would fit one of these interfaces if its driver had made the node the profile wants.
+  /// - Parameter kernel: the kernel's own modules for an interface, where that was asked.
   static func find(
-    _ candidates: [ChannelCandidate], slot: Slot, profiles: ProfileSet
+    _ candidates: [ChannelCandidate], slot: Slot, profiles: ProfileSet,
+    kernel: [ChannelAddress: [String]] = [:]
   ) -> MissingModule? {
     let fitting = profiles.profiles.filter { profile in
       slot.profile.map { $0 == profile.name } ?? (profile.kind == slot.kind && profile.isAutomatic)
@@ -25,14 +27,20 @@ struct MissingModule: Sendable, Equatable {
           guard let wanted = way.first(where: { $0.fact == "transport" }) else { continue }
           for (transport, _) in DeviceFact.transports
           where wanted.holds(["transport": transport]) && !transports.contains(transport) {
-            guard let module = module(for: raw.facts, transport: transport),
+            let own = kernel[raw.address]
+            guard let module = module(for: raw.facts, transport: transport, kernel: own ?? []),
               fits(way, raw.facts, slot: slot)
             else { continue }
+            let known = own.map {
+              $0.isEmpty
+                ? "; this kernel has no module for it"
+                : "; this kernel's for it: " + $0.joined(separator: ", ")
+            }
             return MissingModule(
               module: module,
               evidence: "module \(module) is not there for \(UnitChooser.name(raw)), interface "
                 + "\(raw.facts["usb-interface"] ?? "?") (\(raw.facts["usb-class"] ?? "?"))"
-                + (raw.facts["driver"].map { ", which \($0) has" } ?? ""))
+                + (raw.facts["driver"].map { ", which \($0) has" } ?? "") + (known ?? ""))
           }
         }
       }
@@ -53,14 +61,16 @@ struct MissingModule: Sendable, Equatable {
     return true
   }
 
-  /// The module that makes such nodes for an interface.
-  private static func module(for facts: [String: String], transport: String) -> String? {
+  /// The module that makes such nodes for an interface. What a serial adapter of a maker's own class needs, the kernel's list
+  /// knows; the table is for a kernel that lacks it.
+  private static func module(for facts: [String: String], transport: String, kernel: [String]) -> String? {
     let parts = (facts["usb-class"] ?? "").split(separator: "/")
     switch (transport, parts.first) {
     case ("usblp", "07"): return "usblp"
     case ("tty", "02"): return "cdc_acm"
     case ("hidraw", "03"), ("evdev", "03"): return "usbhid"
     case ("video", "0e"): return "uvcvideo"
+    case ("tty", "ff") where !kernel.isEmpty && facts["driver"] == nil: return kernel.first
     case ("tty", "ff"):
       // The adapters' chips by their makers' ids (usb.ids).
       switch (facts["usb-id"] ?? "").prefix(4) {

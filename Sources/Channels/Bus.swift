@@ -135,6 +135,8 @@ public protocol Bus: Sendable {
   func waitForChange(at address: ChannelAddress, from seen: [ChannelCandidate]) async
   /// Who keeps a device from being opened, or is known to do so, as far as the system tells.
   func rivals(of candidate: ChannelCandidate) async -> [Rival]
+  /// The kernel's modules that are for a device; nil where that cannot be known. Takes a while: for a failure.
+  func modules(for candidate: ChannelCandidate) async -> [String]?
   /// Makes the device start anew without a hand at its plug (a reset of its USB port).
   func restart(_ candidate: ChannelCandidate) async throws(ChannelError)
 }
@@ -152,6 +154,9 @@ extension Bus {
 
   /// Nobody is known.
   public func rivals(of candidate: ChannelCandidate) async -> [Rival] { [] }
+
+  /// It cannot be known.
+  public func modules(for candidate: ChannelCandidate) async -> [String]? { nil }
 
   /// There is no way to.
   public func restart(_ candidate: ChannelCandidate) async throws(ChannelError) {

@@ -66,6 +66,17 @@ extension LinuxBus {
     }
   }
 
+  /// The running kernel's modules for a USB interface.
+  public func modules(for candidate: ChannelCandidate) async -> [String]? {
+    guard case .usbInterface(let port, let configuration, let interface) = candidate.address,
+      let unit = await watch.units().first(where: { $0.port == port }),
+      let here = unit.interfaces.first(where: { $0.configuration == configuration && $0.number == interface }
+      ),
+      let modalias = here.modalias
+    else { return nil }
+    return await onOwnThread("modules") { () throws(Never) in KernelModules.names(for: modalias) }
+  }
+
   /// Resets the port of the USB device that a candidate is a part of. Every interface of it is lost and comes back.
   /// - Throws: `.absent` for what is not on USB or not there any more, `.denied`.
   public func restart(_ candidate: ChannelCandidate) async throws(ChannelError) {

@@ -263,6 +263,20 @@ extension UnitChoice {
       register.isShared(unit, besides: "idcard") && register.roles(of: unit) == ["dispenser", "idcard"])
   }
 
+  @Test func `a device that shows no interface is named, not called absent`() async {
+    let unit = Plugs.unit("1-4")
+    let bare = ChannelCandidate(
+      address: .usb(.port("1-4")), facts: ["usb-id": unit.model, "usb-port": "1-4"], unit: unit)
+    let register = UnitRegister()
+    let bound = await look(register, Plugs.slot("idcard", "usb:port:1-4"), [bare]).fault
+    #expect(bound?.code == .deviceUnmatched && bound?.evidence.contains("it shows no interface") == true)
+    // A slot that takes whatever fits has nothing to do with it, unless it is the slot's own.
+    let any = Plugs.slot("other", "usb:any")
+    #expect(await look(register, any, [bare]).fault?.code == .deviceAbsent)
+    _ = await attach(register, any, Plugs.reader("1-4"))
+    #expect(await look(register, any, [bare]).fault?.code == .deviceUnmatched)
+  }
+
   @Test func `a device that lacks only its kernel driver's node names the module`() async {
     let evaluator = Plugs.slot("evaluator", "usb:any", kind: .evaluator)
     let unit = Plugs.unit("1-5", model: "1a86:55d4")
@@ -272,6 +286,16 @@ extension UnitChoice {
     let raw = Plugs.raw(Plugs.unit("1-3", model: "0416:5011"), classes: "07/01/02")
     let missing = await look(UnitRegister(), printer, [raw]).fault
     #expect(missing?.code == .driverMissing && missing?.evidence.contains("usblp") == true)
+    // The kernel knows serial adapters that are in nobody's table; without its word nothing is guessed.
+    let reader = Plugs.slot("idcard", "usb:port:1-5")
+    let adapter = Plugs.raw(Plugs.unit("1-5", model: "04e2:1410"), classes: "ff/00/00")
+    let profiles = Plugs.chooser.profiles
+    #expect(MissingModule.find([adapter], slot: reader, profiles: profiles) == nil)
+    let known = MissingModule.find(
+      [adapter], slot: reader, profiles: profiles, kernel: [adapter.address: ["xr_serial"]])
+    #expect(known?.module == "xr_serial")
+    let none = MissingModule.find([raw], slot: printer, profiles: profiles, kernel: [raw.address: []])
+    #expect(none?.evidence.hasSuffix("this kernel has no module for it") == true)
     // With the node there is nothing to miss.
     let line = Plugs.node(
       .tty(path: "/dev/ttyACM0"), on: Plugs.raw(unit, classes: "02/02/01", driver: "cdc_acm"))

@@ -66,6 +66,8 @@ extension KernelLab {
         var all: [String: Told] = [:]
         all["usblp has it"] = try await Self.told(hall, "printer", "device.heldByDriver")
         all["its kernel module is missing"] = try await Self.told(hall, "evaluator", "device.driverMissing")
+        let evidence = try await hall.device("evaluator")["reason"]?["detail"]?.string
+        #expect(evidence?.contains("this kernel's for it: cdc_acm") == true, "\(evidence ?? "nothing")")
         all["another program has claimed it"] = try await Self.told(hall, "reader", "device.busy")
 
         // The rival goes; the rights go too.
