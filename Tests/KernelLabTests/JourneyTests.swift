@@ -25,35 +25,40 @@ extension KernelLab {
         ["requestId": .string(request), "timeoutSeconds": 20])
     }
 
-    @Test(
-      .timeLimit(.minutes(15)),
-      arguments: ["single-pair", "split-pipe", "0316-5020", "hid", "hid-wrapped"])
-    func `a card reader of every USB form reads, is pulled out in a reply, and reads again`(form: String)
-      async throws
-    {
+    @Test(.timeLimit(.minutes(15)))
+    func `a card reader of every USB form reads, is pulled out in a reply, and reads again`() async throws {
+      let forms = ["single-pair", "split-pipe", "0316-5020", "hid", "hid-wrapped"]
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
         let devices = try await GuestDevices.plugged(
-          guest, Self.hall("[device idcard]\nmodel = id-card-reader\nusb = \(form)\n"))
-        let hall = try await GuestHall.start(on: guest, [.init("idcard", "id-card-reader", at: "usb:any")])
-        try await hall.device("idcard", is: "online")
-        #expect(try await hall.device("idcard")["profile"]?.string?.hasPrefix("sdt-") == true)
-
-        try await devices.apply("card present citizen", to: "idcard")
-        let first = try await Self.read(hall, "idcard", "read-1")
-        #expect(first.status == 200 && first.body["type"] == "citizen", "\(first.status)")
-
-        try await devices.apply("card remove", to: "idcard")
-        try await devices.apply("card present citizen", to: "idcard")
-        try await devices.apply("unplug after 600 reply bytes", to: "idcard")
-        let second = try await Self.read(hall, "idcard", "read-2")
-        #expect(second.status != 200)
-        #expect(second.body["code"]?.string?.hasPrefix("device.") == true, "\(second.body)")
-
-        try await Self.plugBack(hall, devices, "idcard")
-        let third = try await Self.read(hall, "idcard", "read-3")
-        #expect(third.status == 200 && third.body["type"] == "citizen", "\(third.status)")
+          guest,
+          Self.hall(forms.map { "[device \($0)]\nmodel = id-card-reader\nusb = \($0)\n" }.joined()))
+        let hall = try await GuestHall.start(
+          on: guest,
+          forms.enumerated().map { .init($0.element, "id-card-reader", at: "usb:port:1-\($0.offset + 1)") })
+        for form in forms { try await Self.readAndPull(form, hall, devices) }
       }
+    }
+
+    private static func readAndPull(_ form: String, _ hall: GuestHall, _ devices: GuestDevices) async throws {
+      try await hall.device(form, is: "online")
+      #expect(try await hall.device(form)["profile"]?.string?.hasPrefix("sdt-") == true, "\(form)")
+
+      try await devices.apply("card present citizen", to: form)
+      let first = try await read(hall, form, "\(form)-1")
+      #expect(first.status == 200 && first.body["type"] == "citizen", "\(form): \(first.status)")
+
+      try await devices.apply("card remove", to: form)
+      try await devices.apply("card present citizen", to: form)
+      try await devices.apply("unplug after 600 reply bytes", to: form)
+      let second = try await read(hall, form, "\(form)-2")
+      #expect(second.status != 200, "\(form)")
+      #expect(second.body["code"]?.string?.hasPrefix("device.") == true, "\(form): \(second.body)")
+
+      // All the other ports are taken: it comes back into its own.
+      try await plugBack(hall, devices, form)
+      let third = try await read(hall, form, "\(form)-3")
+      #expect(third.status == 200 && third.body["type"] == "citizen", "\(form): \(third.status)")
     }
 
     @Test(.timeLimit(.minutes(15)))

@@ -4,7 +4,7 @@ import Testing
 
 extension KernelLab {
   /// The project's udev rules, applied by udev itself; and the descriptors of the simulated devices, read by `lsusb`.
-  @Suite struct RulesTests {
+  @Suite struct UdevTests {
     /// In their order into the ports 1-1 to 1-9.
     private static let everyDevice = """
       [hall]
