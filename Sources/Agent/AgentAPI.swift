@@ -38,6 +38,7 @@ struct AgentAPI: Sendable {
   let version: String
   let simulation: SimulationAccess?
   let access: AccessControl
+  let closing: VisitClosing
 
   /// Largest body of a request, asked before it is read.
   static func bodyLimit(method: String, path: String) -> Int {
@@ -100,10 +101,11 @@ struct AgentAPI: Sendable {
     if !specification.query.isEmpty || !request.query.isEmpty {
       let value = try query(request, specification)
       if specification.body == nil {
-        if let type = specification.bodyType,
-          !(request.header("Content-Type") ?? type).lowercased().hasPrefix(type)
+        let types = specification.bodyTypes
+        if let given = request.header("Content-Type")?.lowercased(), !types.isEmpty,
+          !types.contains(where: { given.hasPrefix($0) })
         {
-          throw Problem(.mediaType, "expected \(type)")
+          throw Problem(.mediaType, "expected " + types.joined(separator: " or "))
         }
         return value
       }
@@ -289,8 +291,11 @@ struct AgentAPI: Sendable {
       if state == "suspended" { await agent.clearScreens(of: id) }
       return json(visit.json)
     default:
-      await agent.clearScreens(of: id)
-      return json(try await agent.visits.close(id, outcome: call.body["outcome"]?.string ?? "completed").json)
+      return json(
+        try await closing.close(
+          id, outcome: call.body["outcome"]?.string ?? "completed", asks: call.body["askRating"]?.bool,
+          caller: call.caller
+        ).json)
     }
   }
 
@@ -350,7 +355,7 @@ struct AgentAPI: Sendable {
         let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: false)
         return try await agent.screens.show(context, session: session, visit: visit)
       case .showDocument:
-        let visit = try await agent.visits.visit(for: request.visit, openIfNeeded: false)
+        let visit = try await agent.visits.visit(for: request.visit)
         return try await agent.screens.document(context, bytes: document, session: session, visit: visit)
       case .collectSignature:
         guard let visit = try await agent.visits.visit(for: request.visit) else {

@@ -338,7 +338,7 @@ public actor HallAgent {
     let configuration = parts.configuration
     let api = AgentAPI(
       agent: self, facilities: facilities, version: parts.version, simulation: parts.simulation,
-      access: access)
+      access: access, closing: VisitClosing(self))
     let limits = ServerLimits(
       maximumBodyBytes: { AgentAPI.bodyLimit(method: $0, path: $1) }, connectionsPerProcess: 64,
       idleSeconds: 120)
@@ -472,12 +472,16 @@ public actor HallAgent {
   private func startScreens() throws(AgentError) {
     guard let port = parts.configuration.screens.port else { return }
     let (log, time, keys, language) = (parts.log, parts.time, screenKeys, parts.configuration.language)
-    let once = OnceEach()
+    let (once, settings) = (OnceEach(), facilities.settings)
     do throws(ScreenBusError) {
       try parts.screens.start(
         port: UInt16(clamping: port),
         backing: ScreenServer.Backing(
           screen: { digest in await keys.screen(of: digest) },
+          place: {
+            let now = settings.current
+            return now.hallName == now.hall ? nil : now.hallName
+          },
           refused: { what, same in if once.isFirst(same) { log(.warning, "screens", what) } },
           sleep: { await time.sleep(for: $0) }, now: { time.now() }))
     } catch {
@@ -510,6 +514,8 @@ public actor HallAgent {
   }
 
   // MARK: Asking
+
+  nonisolated var asksAtClosing: Bool { facilities.settings.current.ratings.asksAtClosing }
 
   func status(_ language: Language) async -> JSONValue {
     let outbox = await facilities.outbox.status()

@@ -54,6 +54,7 @@ actor RatingDesk {
     let body = context.request.body
     let view = await session.current
     let role = view.slot.role
+    if view.locked { throw Problem(Fault(.deviceLocked)) }
     let subject = body["case"]?.string ?? visit.id
     let scope = facilities.seal.digest("\(subject)#\(body["serviceNumber"]?.integer ?? 1)")
     if let open = questions[role], open.scope == scope {
@@ -311,7 +312,9 @@ actor RatingDesk {
 
   private func present(_ role: String) async {
     guard let question = questions[role], !question.prompt.isEnded else { return }
-    let left = question.prompt.deadline.map { max(0, Int(($0 - facilities.time.now()) / .seconds(1))) }
+    let left = question.prompt.deadline.map {
+      max(0, Int((($0 - facilities.time.now()) / .seconds(1)).rounded(.up)))
+    }
     await show(
       role,
       .question(

@@ -7,6 +7,7 @@ import Outbox
 import Posix
 import QRSymbol
 import Store
+import Synchronization
 import WireJSON
 
 /// What citizens see on their screens, and what they sign and confirm there.
@@ -50,6 +51,14 @@ actor ScreenDesk {
     await session(role)?.show(view)
   }
 
+  /// What is shown for a while is over; from here on the screen is known.
+  private func endPause(_ role: String) {
+    var screen = screens[role] ?? Screen()
+    screen.pause?.cancel()
+    screen.pause = nil
+    screens[role] = screen
+  }
+
   private func step(_ role: String) -> String {
     screens[role, default: Screen()].steps += 1
     return "\(screens[role]?.steps ?? 0)"
@@ -59,6 +68,10 @@ actor ScreenDesk {
   func settle(_ role: String) async {
     guard screens[role]?.foreground == nil, screens[role]?.isRating != true, screens[role]?.pause == nil
     else {
+      return
+    }
+    if await session(role)?.current.locked == true {
+      await show(role, ScreenView(step: step(role), .outOfService(text: nil), isExtendable: false))
       return
     }
     let settings = facilities.settings.current.screens
@@ -73,12 +86,17 @@ actor ScreenDesk {
   }
 
   private func thank(_ role: String, visit: String?, rated: Bool) async {
-    await show(role, ScreenView(step: step(role), visit: visit, .thanks(rated: rated), isExtendable: false))
+    await hold(role, visit: visit, .thanks(rated: rated), for: .seconds(4))
+  }
+
+  /// Shows a view for a while; whatever comes next takes its place.
+  private func hold(
+    _ role: String, visit: String?, _ content: ScreenView.Content, for duration: Duration
+  ) async {
+    await show(role, ScreenView(step: step(role), visit: visit, content, isExtendable: false))
     let time = facilities.time
-    screens[role]?.pause?.cancel()
-    screens[role]?.pause = Task {
-      if await time.sleep(for: .seconds(4)) { await self.rest(role) }
-    }
+    endPause(role)
+    screens[role]?.pause = Task { if await time.sleep(for: duration) { await self.rest(role) } }
   }
 
   private func rest(_ role: String) async {
@@ -90,8 +108,7 @@ actor ScreenDesk {
   func rating(_ role: String, _ step: RatingDesk.ScreenStep) async {
     switch step {
     case .question(let rating, let visit, let service, let prompt, let secondsLeft):
-      screens[role, default: Screen()].pause?.cancel()
-      screens[role]?.pause = nil
+      endPause(role)
       screens[role]?.isRating = true
       var question = ScreenView.Rating(service: service)
       if case .rated(let press, let until) = prompt.phase {
@@ -128,8 +145,7 @@ actor ScreenDesk {
     judge: @Sendable (ScreenInput) -> Reply?
   ) async -> Reply {
     let (signals, continuation) = AsyncStream<Signal>.makeStream()
-    screens[role, default: Screen()].pause?.cancel()
-    screens[role]?.pause = nil
+    endPause(role)
     screens[role]?.foreground = Foreground(visit: visit, signals: continuation)
     let view = ScreenView(step: step(role), visit: visit, content, seconds: seconds)
     var timer = await present(role, view, continuation)
@@ -231,12 +247,33 @@ actor ScreenDesk {
         seconds: seconds)
     default: throw Problem(.invalid, "content")
     }
-    let asks = if case .confirm = content { true } else { false }
+    guard case .confirm = content else {
+      try await display(context, session: session, visit: visit, content, seconds: seconds)
+      return .done(["outcome": "shown"])
+    }
     let reply = try await present(context, session: session, visit: visit, content, seconds: seconds) {
       input in
-      if asks, case .confirm(let accepted) = input { .confirmed(accepted) } else { nil }
+      if case .confirm(let accepted) = input { .confirmed(accepted) } else { nil }
     }
-    return .done(answer(reply, shown: !asks))
+    return .done(answer(reply, shown: false))
+  }
+
+  /// Shows what asks nothing, for so long unless something else is shown.
+  private func display(
+    _ context: CommandContext, session: DeviceSession, visit: Visit?, _ content: ScreenView.Content,
+    seconds: Int
+  ) async throws(Problem) {
+    let role = await session.current.slot.role
+    guard screens[role]?.isRating != true else { throw Problem(.ratingBusy) }
+    do throws(Fault) {
+      try await session.perform("screens") { (device) throws(Fault) in
+        guard device is any CitizenScreen else { throw Fault(.commandUnsupported) }
+        guard await context.begin() else { throw Fault(.commandCancelled) }
+        await self.hold(role, visit: visit?.id, content, for: .seconds(seconds))
+      }
+    } catch {
+      throw Problem(error)
+    }
   }
 
   /// Takes the device's turn, asks, and thanks.
@@ -279,14 +316,18 @@ actor ScreenDesk {
     _ context: CommandContext, session: DeviceSession, visit: Visit?, content: ScreenView.Content,
     seconds: Int
   ) async throws(Problem) -> Completion {
-    let reply = try await present(context, session: session, visit: visit, content, seconds: seconds) {
+    let hasOpened = Mutex(false)
+    var reply = try await present(context, session: session, visit: visit, content, seconds: seconds) {
       input in
       switch input {
-      case .window(.closed): .windowClosed
-      case .window(.blocked): .windowBlocked
-      default: nil
+      case .window(.opened): hasOpened.withLock { $0 = true }
+      case .window(.closed): return .windowClosed
+      // The page offers to open it at a touch.
+      default: break
       }
+      return nil
     }
+    if case .timeout = reply, !hasOpened.withLock({ $0 }) { reply = .windowBlocked }
     guard context.request.body["rating"]?.bool == true else { return .done(answer(reply, shown: true)) }
     // The province's own rating page: shown, or shown and closed; never a level.
     let view = await session.current
@@ -297,6 +338,7 @@ actor ScreenDesk {
     case .timeout: data["outcome"] = "urlShown"
     default:
       data["outcome"] = "cancelled"
+      data["cancelledBy"] = "browser"
       if case .cancelled(let by) = reply { data["cancelledBy"] = .string(by) }
     }
     data["level"] = .null

@@ -102,14 +102,20 @@ actor VisitDesk {
   func recover() async throws(Problem) {
     let seal = facilities.seal
     let rows = try await facilities.read { database throws(StoreError) in
-      try database.query("SELECT * FROM visit WHERE state <> 'closed' ORDER BY touchedSeconds")
+      try database.query(
+        """
+        SELECT *, EXISTS (SELECT 1 FROM rating WHERE rating.visit = visit.id) AS asked FROM visit
+        WHERE state <> 'closed' ORDER BY touchedSeconds
+        """)
     }
     for row in rows {
-      guard let visit = Visit(row: row, seal: seal) else {
+      guard var visit = Visit(row: row, seal: seal) else {
         facilities.log(
           .error, "visits", "a visit's row cannot be read (damaged, or sealed under another key)")
         continue
       }
+      // Noted with the question, not with the visit.
+      if row["asked"].integer == 1 { visit.ratingAsked = true }
       open[visit.id] = visit
       if visit.state == "active" { active = visit.id }
     }

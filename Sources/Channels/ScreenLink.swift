@@ -14,6 +14,8 @@ public enum ScreenEvent: Sendable, Equatable {
   case present(Bool)
   /// The citizen did something at the view with that revision.
   case input(ScreenInput, revision: Int)
+  /// A level was pressed at a view that was over: twice, or too late.
+  case stale(level: Int)
 }
 
 /// What the citizen did.

@@ -47,8 +47,11 @@ public enum OpenAPIDocument {
       ])
     }
     if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
-    if let type = specification.bodyType {
-      operation["requestBody"] = ["required": true, "content": .object([type: .object([:])])]
+    if !specification.bodyTypes.isEmpty {
+      let types = specification.bodyTypes.map { ($0, JSONValue.object([:])) }
+      operation["requestBody"] = [
+        "required": true, "content": .object(Dictionary(uniqueKeysWithValues: types)),
+      ]
     } else if let body = specification.body {
       operation["requestBody"] = [
         "required": true, "content": ["application/json": ["schema": body.schema]],

@@ -26,8 +26,8 @@ public enum Route: String, Sendable, CaseIterable {
     public var body: Shape?
     /// Query parameters.
     public var query: [Shape.Field] = []
-    /// Media type of the body, where it is not JSON.
-    public var bodyType: String?
+    /// Media types of the body, where it is not JSON.
+    public var bodyTypes: [String] = []
     /// Status of success.
     public var success = 200
     /// Form of the JSON answer; nil when it is not JSON or empty.
@@ -148,10 +148,16 @@ public enum Route: String, Sendable, CaseIterable {
     case .closeVisit:
       .init(
         method: "DELETE", path: "/v1/visits/{visit}", role: .counter,
-        summary: "Close a visit. Materials still open are completed as abandoned.",
+        summary:
+          "Close a visit, once the citizen has been asked for a rating. Materials still open are completed as "
+          + "abandoned.",
         query: [
           .optional(
-            "outcome", .word(["completed", "returned", "abandoned"]), "How it ended; completed unless given.")
+            "askRating", .boolean,
+            "Whether a citizen who was not asked in this visit is asked before it closes; the hall's setting unless "
+              + "given. The answer waits for that."),
+          .optional(
+            "outcome", .word(["completed", "returned", "abandoned"]), "How it ended; completed unless given."),
         ],
         answer: .object(Shapes.visit))
     case .issueTicket:
@@ -215,7 +221,7 @@ public enum Route: String, Sendable, CaseIterable {
           .optional(
             "timeoutSeconds", .integer(1...3600), "How long the citizen has; 300 unless given."),
         ],
-        bodyType: "application/pdf", answer: .object(Shapes.screenResult))
+        bodyTypes: ["application/pdf", "image/jpeg", "image/png"], answer: .object(Shapes.screenResult))
     case .collectSignature:
       .init(
         method: "POST", path: "/v1/devices/{role}/signatures", role: .counter,
@@ -283,7 +289,7 @@ public enum Route: String, Sendable, CaseIterable {
           .optional(
             "timeoutSeconds", .integer(1...600), "How long to wait for the printer; 120 unless given."),
         ],
-        bodyType: "application/pdf", answer: .object(Shapes.printResult))
+        bodyTypes: ["application/pdf"], answer: .object(Shapes.printResult))
     case .listMaterials:
       .init(
         method: "GET", path: "/v1/materials", role: .counter, summary: "Materials of the open visits.",

@@ -16,8 +16,12 @@ final class ScreenPort: Sendable {
   }
   private let state = Mutex(State())
   private let now: @Sendable () -> Duration
+  private let place: @Sendable () -> String?
 
-  init(now: @escaping @Sendable () -> Duration) { self.now = now }
+  init(now: @escaping @Sendable () -> Duration, place: @escaping @Sendable () -> String?) {
+    self.now = now
+    self.place = place
+  }
 
   // MARK: The agent's side
 
@@ -39,7 +43,8 @@ final class ScreenPort: Sendable {
   func show(_ view: ScreenView) {
     let now = now()
     state.withLock { state in
-      state.revision += 1
+      // More time for the same view: what is being pressed on it meanwhile is meant for it.
+      if !view.isSame(as: state.view) { state.revision += 1 }
       state.view = view
       state.deadline = view.seconds.map { now + .seconds($0) }
       let bytes = message(state, now)
@@ -88,10 +93,14 @@ final class ScreenPort: Sendable {
 
   /// False when the view that it answers is over.
   func input(_ input: ScreenInput, revision: Int) -> Bool {
-    let link = state.withLock { state in state.revision == revision ? state.link?.continuation : nil }
+    let (link, isCurrent) = state.withLock { ($0.link?.continuation, $0.revision == revision) }
     guard let link else { return false }
-    link.yield(.input(input, revision: revision))
-    return true
+    if isCurrent {
+      link.yield(.input(input, revision: revision))
+    } else if case .press(let level) = input {
+      link.yield(.stale(level: level))
+    }
+    return isCurrent
   }
 
   /// A picture of the view that is shown, by the name it has in the view.
@@ -116,8 +125,10 @@ final class ScreenPort: Sendable {
   }
 
   private func message(_ state: State, _ now: Duration) -> [UInt8] {
-    let left = state.deadline.map { max(0, Int(($0 - now) / .seconds(1))) }
-    let json = (try? JSON.encode(state.view.json(revision: state.revision, secondsLeft: left))) ?? []
+    let left = state.deadline.map { max(0, Int((($0 - now) / .seconds(1)).rounded(.up))) }
+    var value = state.view.json(revision: state.revision, secondsLeft: left)
+    value["place"] = place().map(JSONValue.string)
+    let json = (try? JSON.encode(value)) ?? []
     return Array("data: ".utf8) + json + Array("\n\n".utf8)
   }
 }
@@ -136,4 +147,17 @@ final class PortLink: ScreenLink {
 
   func show(_ view: ScreenView) async { port.show(view) }
   func close() async { port.release(id) }
+}
+
+extension ScreenView {
+  /// Whether nothing but the time has changed.
+  fileprivate func isSame(as other: ScreenView) -> Bool {
+    var (one, two) = (self, other)
+    (one.seconds, two.seconds) = (nil, nil)
+    if case .rating(var mine) = one.content, case .rating(var its) = two.content {
+      (mine.correctableSeconds, its.correctableSeconds) = (0, 0)
+      (one.content, two.content) = (.rating(mine), .rating(its))
+    }
+    return one == two
+  }
 }

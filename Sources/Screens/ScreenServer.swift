@@ -16,6 +16,8 @@ public final class ScreenServer: Sendable {
   public struct Backing: Sendable {
     /// Which screen has the token with this digest.
     public var screen: @Sendable (Digest) async -> String?
+    /// The hall's name, for the top of every view; nil: a general word.
+    public var place: @Sendable () -> String?
     /// A refusal, in words for the log, with what it is the same as.
     public var refused: @Sendable (_ what: String, _ same: String) -> Void
     /// Waits; returns false when the task was cancelled before the time was over.
@@ -26,10 +28,12 @@ public final class ScreenServer: Sendable {
     /// The backing.
     public init(
       screen: @escaping @Sendable (Digest) async -> String?,
+      place: @escaping @Sendable () -> String? = { nil },
       refused: @escaping @Sendable (_ what: String, _ same: String) -> Void,
       sleep: @escaping @Sendable (Duration) async -> Bool, now: @escaping @Sendable () -> Duration
     ) {
       self.screen = screen
+      self.place = place
       self.refused = refused
       self.sleep = sleep
       self.now = now
@@ -99,7 +103,7 @@ public final class ScreenServer: Sendable {
   private func port(of screen: String) -> ScreenPort {
     ports.withLock { ports in
       if let port = ports[screen] { return port }
-      let port = ScreenPort(now: backing.now)
+      let port = ScreenPort(now: backing.now, place: backing.place)
       ports[screen] = port
       return port
     }

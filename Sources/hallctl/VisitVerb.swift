@@ -55,12 +55,16 @@ enum VisitVerb {
 
   static let close = Verb(
     "visit close", ["VISIT"],
-    options: [Option("outcome", value: "completed|returned|abandoned", zh: "结果", en: "how it ended")],
+    options: [
+      Option("outcome", value: "completed|returned|abandoned", zh: "结果", en: "how it ended"),
+      Option("ask", value: "yes|no", zh: "结束前是否请群众评价", en: "whether the citizen is asked for a rating first"),
+    ],
     zh: "结束办理", en: "close a visit"
   ) { session throws(VerbError) in
+    var query = session.arguments["outcome"].map { [("outcome", $0)] } ?? []
+    if let ask = session.arguments["ask"] { query.append(("askRating", ask == "yes" ? "true" : "false")) }
     let value = try await session.call(
-      .closeVisit, ["visit": session.words[0]],
-      query: session.arguments["outcome"].map { [("outcome", $0)] } ?? [])
+      .closeVisit, ["visit": session.words[0]], query: query, timeout: .seconds(3700))
     session.show(value) {
       "\($0["visit"]?.string ?? "") \($0["state"]?.string ?? "") \($0["outcome"]?.string ?? "")\n"
     }

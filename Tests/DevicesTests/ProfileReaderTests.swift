@@ -41,9 +41,13 @@ import Testing
       profiles.explain(kind: .ticketDispenser, facts: ["transport": "tty"]).map(\.verdict) == [.byNameOnly])
   }
 
+  private static let wrongKind =
+    "f:3:8: 'scaner' is not right; expected one of id-card-reader, ticket-dispenser, scanner, evaluator, printer, "
+    + "citizen-screen; did you mean 'scanner'?"
+
   private static let wrongTransport =
     "f:8:13: 'ttty' is not right; expected one or more of tty, http, sane, cups, simulated, usb, usblp, hidraw, "
-    + "evdev, video; did you mean 'tty'?"
+    + "evdev, video, screen; did you mean 'tty'?"
 
   @Test(arguments: [
     (
@@ -52,8 +56,7 @@ import Testing
     ),
     (
       profileText(kind: "scaner"),
-      "f:3:8: 'scaner' is not right; expected one of id-card-reader, ticket-dispenser, scanner, evaluator, printer; "
-        + "did you mean 'scanner'?"
+      wrongKind
     ),
     (profileText(kind: "scanner"), "f:4:10: driver 'escpos' is for a ticket dispenser, not for a scanner"),
     (profileText(settings: "colums = 32"), "f:10:1: unknown key 'colums'; did you mean 'columns'?"),

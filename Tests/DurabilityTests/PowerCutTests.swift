@@ -100,6 +100,7 @@ private actor PowerRig {
       forward = visit, rating, material.page, material.page.withdrawn, material.completed, ticket, call, print
       [ratings]
       correction = 0 s
+      ask-at-closing = no
       [simulation]
       hall = /mnt/devices.conf
       [service A]

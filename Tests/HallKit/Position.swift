@@ -39,12 +39,14 @@ package final class Position: Sendable {
 
   package var configurationFile: String { files.path("hall.conf") }
 
-  /// A rating ends with its key: citizens who correct themselves are tested by themselves.
-  package static let ratings = "[ratings]\ncorrection = 0 s"
+  /// A rating ends with its key, and a visit without one: citizens who correct themselves, and those who are asked at the
+  /// end, are tested by themselves.
+  package static let ratings = "[ratings]\ncorrection = 0 s\nask-at-closing = no"
 
   /// Lines of the sections `[agent]` and `[outbox]` besides the places, and the account that the intake has to run as.
   package func write(
-    agent: String = "", outbox: String = "", intakeUser: String = "", _ sections: String...
+    agent: String = "", outbox: String = "", intakeUser: String = "", _ sections: String...,
+    forward more: String = ""
   ) throws {
     let text = """
       [agent]
@@ -59,7 +61,7 @@ package final class Position: Sendable {
       [intake]
       target = \(intakeTarget)
       user = "\(intakeUser)"
-      forward = visit, rating, material.page, material.page.withdrawn, material.completed, ticket, call, print
+      forward = visit, rating, material.page, material.page.withdrawn, material.completed, ticket, call, print\(more)
       [outbox]
       \(outbox)
       [service A]

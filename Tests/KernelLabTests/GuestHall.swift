@@ -83,6 +83,7 @@ final class GuestHall: Sendable {
       user = root
       [ratings]
       correction = 0 s
+      ask-at-closing = no
       [service A]
       name = 综合受理
       prefix = A

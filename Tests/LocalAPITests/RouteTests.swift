@@ -42,7 +42,7 @@ import WireJSON
         #expect(operation["x-role"]?.string == route.specification.role.name)
         #expect(
           (operation["requestBody"] != nil)
-            == (route.specification.body != nil || route.specification.bodyType != nil))
+            == (route.specification.body != nil || !route.specification.bodyTypes.isEmpty))
       }
     }
     #expect(operations == Route.allCases.count)

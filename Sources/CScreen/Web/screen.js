@@ -11,10 +11,10 @@ const words = {
     change: "修改评价", submit: "提交", confirmTitle: "请核对以下信息", right: "确认无误", wrong: "信息有误",
     documentTitle: "请阅读并确认", page: "第 {0} 页，共 {1} 页", before: "上一页", next: "下一页", bigger: "放大", smaller: "缩小", read: "已阅读，确认",
     refuse: "不同意", signTitle: "请在框内签名", clear: "重写", sign: "完成签名", signPad: "签名区域",
-    qrTitle: "请扫描二维码", urlTitle: "评价页面已打开", urlLead: "请在打开的页面上评价。", thanks: "谢谢您的评价", thanksLead: "您的意见已经收到。",
+    qrTitle: "请扫描二维码", urlTitle: "评价页面已打开", urlLead: "请在打开的页面上评价。", open: "打开页面", thanks: "谢谢您的评价", thanksLead: "您的意见已经收到。",
     thanksShort: "谢谢", done: "已完成。", out: "本屏幕暂停服务", outLead: "请直接向窗口工作人员咨询。", joining: "正在连接…", joiningLead: "请稍候，屏幕会自动恢复。",
     pairTitle: "屏幕配对码", pairLead: "管理员请在本机运行：\nhallctl screen pair {0}", left: "剩余 {0} 秒", more: "再等等", still: "您还需要时间吗？",
-    clerk: "工作人员", staff: "工号", chose: "您选择了：{0}", notTaken: "这一步已经结束。", refused: "屏幕未获授权", expired: "配对码已过期，请稍候。",
+    clerk: "工作人员", staff: "工号", notTaken: "这一步已经结束。", refused: "屏幕未获授权", expired: "配对码已过期，请稍候。",
   },
   en: {
     large: "Large type", voice: "Voice", language: "中文", place: "Service window",
@@ -24,10 +24,10 @@ const words = {
     change: "Change rating", submit: "Submit", confirmTitle: "Please check these details", right: "All correct", wrong: "Something is wrong",
     documentTitle: "Please read and confirm", page: "Page {0} of {1}", before: "Previous", next: "Next", bigger: "Larger", smaller: "Smaller", read: "I have read and agree",
     refuse: "I do not agree", signTitle: "Please sign in the box", clear: "Start over", sign: "Done", signPad: "Signature area",
-    qrTitle: "Please scan the code", urlTitle: "The rating page is open", urlLead: "Please rate on the page that has opened.", thanks: "Thank you for your rating", thanksLead: "We have received it.",
+    qrTitle: "Please scan the code", urlTitle: "The rating page is open", urlLead: "Please rate on the page that has opened.", open: "Open the page", thanks: "Thank you for your rating", thanksLead: "We have received it.",
     thanksShort: "Thank you", done: "Done.", out: "This screen is out of service", outLead: "Please ask at the window.", joining: "Connecting…", joiningLead: "Please wait; the screen comes back by itself.",
     pairTitle: "Pairing code", pairLead: "Administrator, run on this machine:\nhallctl screen pair {0}", left: "{0} s left", more: "More time", still: "Do you need more time?",
-    clerk: "Clerk", staff: "No.", chose: "You chose: {0}", notTaken: "This step is over.", refused: "This screen is not authorised", expired: "The code has expired; please wait.",
+    clerk: "Clerk", staff: "No.", notTaken: "This step is over.", refused: "This screen is not authorised", expired: "The code has expired; please wait.",
   },
 };
 
@@ -39,8 +39,19 @@ const kept = {
 // What the citizen has set for this visit; another visit begins without.
 const own = { visit: undefined, language: "zh", large: false, voice: false };
 let shown = { kind: "joining" };
+// What the citizen has begun in this step: it outlives another language, larger type, and more time.
+let begun = { key: null };
+// The levels are shown again to change the one that was pressed; until the agent's patience with that ends.
+let correcting = false;
 let endsAt = null;
 let popup = null;
+
+/** What was begun at this view before it was drawn anew; `fresh` for a view that is new. */
+function begin(view, fresh) {
+  const key = JSON.stringify([view.kind, view.step, view.level ?? null]);
+  if (begun.key !== key) begun = { key, ...fresh() };
+  return begun;
+}
 
 const other = () => (own.language === "zh" ? "en" : "zh");
 const fill = (text, ...values) => text.replace(/\{(\d)\}/g, (_, index) => values[index]);
@@ -114,7 +125,7 @@ const views = {
     return centred(make("p", { class: "number" }, view.number), head(place, second));
   },
 
-  rating: (view) => (view.level === null || view.level === undefined ? levels(view) : reasons(view)),
+  rating: (view) => (view.level === null || view.level === undefined || correcting ? levels(view) : reasons(view)),
 
   confirm: (view) => make("section", { class: "sheet" },
     head(told(view.title) || say("confirmTitle"), told(view.title, other()) || also("confirmTitle")),
@@ -139,7 +150,9 @@ const views = {
     return centred(head(told(view.title) || say("qrTitle"), told(view.title, other()) || also("qrTitle")), code,
       view.caption ? make("p", { class: "lead" }, told(view.caption)) : null);
   },
-  url: (view) => centred(head(told(view.title) || say("urlTitle"), told(view.title, other()) || also("urlTitle")), make("p", { class: "lead" }, say("urlLead"))),
+  url: (view) => centred(head(told(view.title) || say("urlTitle"), told(view.title, other()) || also("urlTitle")), make("p", { class: "lead" }, say("urlLead")),
+    // Browsers that open no window by themselves do at a touch.
+    make("button", { type: "button", class: "first", id: "open", hidden: true, onclick: () => openWindow(view) }, say("open"))),
   thanks: (view) => centred(
     drawing("0 0 100 100", "face seal", ["circle", { cx: 50, cy: 50, r: 44 }], ["path", { d: "M30 52 L45 67 L72 36" }]),
     view.rated ? head(say("thanks"), also("thanks")) : head(say("thanksShort"), also("thanksShort")),
@@ -157,21 +170,19 @@ function levels(view) {
 }
 
 function reasons(view) {
-  const chosen = new Set(view.chosen ?? []);
+  const mine = begin(view, () => ({ chosen: new Set(view.chosen ?? []), comment: "" }));
+  const { chosen } = mine;
   const needed = view.reasonRequired === true;
   const comment = make("textarea", { id: "comment", maxlength: "300", "aria-label": say(needed ? "commentNeeded" : "comment"), placeholder: say(needed ? "commentNeeded" : "comment") });
   const submit = make("button", { type: "button", class: "first", id: "submit", onclick: () => answer({ type: "reasons", codes: [...chosen], comment: comment.value.trim() }) }, say("submit"));
   const check = () => { submit.disabled = needed && chosen.size === 0 && comment.value.trim() === ""; };
-  comment.addEventListener("input", () => { check(); touched(); });
-  const change = make("button", { type: "button", id: "change", hidden: !view.correctable, onclick: () => { shown = { ...shown, level: null }; draw(); } }, say("change"));
-  if (view.correctable && typeof view.correctableSeconds === "number") {
-    const revision = view.revision;
-    setTimeout(() => { if (shown.revision === revision) change.hidden = true; }, view.correctableSeconds * 1000);
-  }
+  comment.value = mine.comment;
+  comment.addEventListener("input", () => { mine.comment = comment.value; check(); touched(); });
+  const change = make("button", { type: "button", id: "change", hidden: !view.correctable, onclick: () => { correcting = true; draw(); } }, say("change"));
   check();
   return make("section", { class: "sheet" },
     make("div", { class: "chosen" }, face(view.level),
-      make("div", { class: "head grow" }, make("h1", {}, say("chose", words[own.language].level[view.level])), make("p", { class: "second" }, say(needed ? "whyNeeded" : "why"))), change),
+      make("div", { class: "head grow" }, make("h1", {}, words[own.language].level[view.level]), make("p", { class: "second" }, say(needed ? "whyNeeded" : "why"))), change),
     make("ul", { class: "reasons" }, ...(view.reasons ?? []).map((reason) => make("li", {},
       make("button", { type: "button", "data-code": reason.code, "aria-pressed": chosen.has(reason.code) ? "true" : "false",
         onclick: (event) => {
@@ -181,20 +192,19 @@ function reasons(view) {
           check();
           touched();
         } }, told(reason))))),
-    view.comment === false ? null : comment,
-    make("div", { class: "row" }, submit));
+    make("div", { class: "say" }, view.comment === false ? make("span", { class: "grow" }) : comment, submit));
 }
 
 function documentView(view) {
   const pages = view.pages ?? [];
-  let index = 0;
-  let scale = 1;
+  const mine = begin(view, () => ({ index: 0, scale: 1, seen: new Set() }));
+  let { index, scale } = mine;
   const image = make("img", { alt: "" });
   const pan = make("div", { class: "pan", tabindex: "0", role: "group", "aria-label": told(view.title) || say("documentTitle") }, image);
   const count = make("output", {});
   const before = make("button", { type: "button", onclick: () => turn(index - 1) }, say("before"));
   const next = make("button", { type: "button", id: "next", onclick: () => turn(index + 1) }, say("next"));
-  const seen = new Set();
+  const { seen } = mine;
   const accept = make("button", { type: "button", class: "first", id: "accept", onclick: () => answer({ type: "confirm", accepted: true }) }, say("read"));
   const fit = () => {
     const page = pages[index];
@@ -202,10 +212,10 @@ function documentView(view) {
     const width = Math.min(pan.clientWidth - 8, ((pan.clientHeight - 8) * page.width) / page.height) || pan.clientWidth;
     image.style.width = `${Math.round(Math.max(width, pan.clientWidth * 0.3) * scale)}px`;
   };
-  const zoom = (factor) => { scale = Math.min(6, Math.max(1, scale * factor)); fit(); };
+  const zoom = (factor) => { scale = mine.scale = Math.min(6, Math.max(1, scale * factor)); fit(); };
   async function turn(to) {
     if (to < 0 || to >= pages.length) return;
-    index = to;
+    index = mine.index = to;
     touched();
     const page = pages[to];
     const picture = await content(page.content);
@@ -236,25 +246,27 @@ function documentView(view) {
   for (const name of ["pointerup", "pointercancel", "pointerleave"]) pan.addEventListener(name, (event) => { pointers.delete(event.pointerId); pinch = null; });
   new ResizeObserver(fit).observe(pan);
   accept.disabled = true;
-  turn(0);
+  turn(index);
   return make("section", { class: "sheet" },
     head(told(view.title) || say("documentTitle"), told(view.title, other()) || also("documentTitle")),
     make("div", { class: "paged" }, pan,
       make("div", { class: "tools" }, before, count, next,
-        make("button", { type: "button", onclick: () => zoom(1 / 1.4) }, say("smaller")),
-        make("button", { type: "button", onclick: () => zoom(1.4) }, say("bigger")))),
-    view.confirm === false ? null : make("div", { class: "row" },
-      make("button", { type: "button", onclick: () => answer({ type: "confirm", accepted: false }) }, say("refuse")), accept));
+        make("button", { type: "button", class: "sign", "aria-label": say("smaller"), onclick: () => zoom(1 / 1.4) }, "−"),
+        make("button", { type: "button", class: "sign", "aria-label": say("bigger"), onclick: () => zoom(1.4) }, "+"),
+        make("span", { class: "grow" }),
+        ...(view.confirm === false ? [] : [
+          make("button", { type: "button", id: "refuse", onclick: () => answer({ type: "confirm", accepted: false }) }, say("refuse")), accept]))));
 }
 
 function signatureView(view) {
   const canvas = make("canvas", { id: "pad", tabindex: "0", role: "img", "aria-label": say("signPad") });
-  const strokes = [];
+  const mine = begin(view, () => ({ strokes: [], origin: performance.now() }));
+  const { strokes, origin } = mine;
   let stroke = null;
   const done = make("button", { type: "button", class: "first", id: "sign", onclick: () => send() }, say("sign"));
   const clear = make("button", { type: "button", id: "clear", onclick: () => { strokes.length = 0; stroke = null; paint(); } }, say("clear"));
+  done.disabled = clear.disabled = strokes.length === 0;
   const pen = () => canvas.getContext("2d");
-  const origin = performance.now();
   // Points are kept in the pad's own units, so that a turned or resized screen draws the same signature.
   const point = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -282,6 +294,8 @@ function signatureView(view) {
     done.disabled = strokes.reduce((sum, points) => sum + points.length, 0) < 5;
     clear.disabled = strokes.length === 0;
   }
+  // A stroke that ends in a swing is a fling to Chromium, which then swallows the next touch: the one on "Done".
+  canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     stroke = [point(event)];
@@ -318,7 +332,7 @@ function signatureView(view) {
 
 // MARK: Drawing
 
-function draw() {
+function draw(isNew = true) {
   const root = document.documentElement;
   root.lang = own.language === "zh" ? "zh-CN" : "en";
   root.classList.toggle("large", own.large);
@@ -337,7 +351,7 @@ function draw() {
   if (shown.window) place.append(make("small", {}, own.language === "zh" ? `${shown.window} ${say("window")}` : `${say("window")} ${shown.window}`));
   const element = (views[shown.kind] ?? views.outOfService)(shown);
   $("view").replaceChildren(element);
-  $("view").focus({ preventScroll: true });
+  if (isNew) $("view").focus({ preventScroll: true });
   const title = element.querySelector("h1")?.textContent ?? "";
   document.title = title;
   $("said").textContent = [element.querySelector(".number")?.textContent, title].filter(Boolean).join(" ");
@@ -381,9 +395,26 @@ function show(view) {
   endsAt = typeof view.secondsLeft === "number" ? performance.now() + view.secondsLeft * 1000 : null;
   const before = shown;
   shown = view;
+  const isSame = sameStep && before.level === view.level;
+  if (!isSame) correcting = false;
+  endCorrection(view);
   // More time was given and nothing else changed: what the citizen has begun stays as it is.
-  if (sameStep && JSON.stringify(before.level) === JSON.stringify(view.level)) tick(); else draw();
+  if (isSame) tick(); else draw();
   openWindow(view);
+}
+
+let correction = null;
+/** When a level can be changed no more, its reasons are what is asked. */
+function endCorrection(view) {
+  clearTimeout(correction);
+  if (view.kind !== "rating" || !view.level) return;
+  correction = setTimeout(() => {
+    const wasCorrecting = correcting;
+    correcting = false;
+    shown.correctable = false;
+    // Drawing anew would take the caret out of a comment.
+    if (wasCorrecting) draw(); else if ($("change")) $("change").hidden = true;
+  }, view.correctable ? view.correctableSeconds * 1000 : 0);
 }
 
 /** A province's own page has a window of its own: nothing of it runs in this one, and nothing of this one is open to it. */
@@ -393,14 +424,21 @@ function openWindow(view) {
     return;
   }
   if (popup?.step === view.step) return;
-  const opened = window.open(view.url, "_blank", "popup,noreferrer=0");
-  if (opened) { popup = { step: view.step, close: () => opened.close() }; answer({ type: "opened" }); } else answer({ type: "blocked" });
-  if (opened) {
-    const watch = setInterval(() => {
-      if (popup?.step !== view.step) { clearInterval(watch); return; }
-      if (opened.closed) { clearInterval(watch); popup = null; answer({ type: "closed" }); }
-    }, 500);
-  }
+  if (popup) popup.close();
+  popup = null;
+  // Empty first: the page that comes must not reach back through `opener`.
+  const opened = window.open("about:blank", "_blank", "popup");
+  const button = $("open");
+  if (button) button.hidden = opened !== null;
+  if (!opened) { answer({ type: "blocked" }); return; }
+  opened.opener = null;
+  opened.location.replace(view.url);
+  popup = { step: view.step, close: () => opened.close() };
+  answer({ type: "opened" });
+  const watch = setInterval(() => {
+    if (popup?.step !== view.step) { clearInterval(watch); return; }
+    if (opened.closed) { clearInterval(watch); popup = null; answer({ type: "closed" }); }
+  }, 500);
 }
 
 // MARK: The agent
@@ -500,9 +538,9 @@ async function run() {
 }
 
 function start() {
-  $("large").addEventListener("click", () => { own.large = !own.large; draw(); });
-  $("voice").addEventListener("click", () => { own.voice = !own.voice; draw(); });
-  $("language").addEventListener("click", () => { own.language = other(); draw(); });
+  $("large").addEventListener("click", () => { own.large = !own.large; draw(false); });
+  $("voice").addEventListener("click", () => { own.voice = !own.voice; draw(false); });
+  $("language").addEventListener("click", () => { own.language = other(); draw(false); });
   $("more").addEventListener("click", () => answer({ type: "moreTime" }));
   document.addEventListener("keydown", (event) => {
     if (event.target instanceof HTMLTextAreaElement || event.repeat) return;

@@ -35,6 +35,9 @@ private final class PagedScreen: CitizenScreen {
           self?.isPresent.withLock { $0 = present }
           outlet.yield(.report(Self.report(present)))
         case .input(let input, _): outlet.yield(.screen(input))
+        // Without a level it is recorded and never counts.
+        case .stale(let level):
+          outlet.yield(.rating(RatingPress(rawKey: level, level: nil, address: 0) {}))
         }
       }
       outlet.finish()
