@@ -70,6 +70,7 @@ let package = Package(
       [
         "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "PageImages", "WireJSON",
       ]),
+    module("CitizenBrowser", ["Posix", "WireJSON"]),
     module("Screens", ["CScreen", "Channels", "Crypto", "HTTPServer", "Posix", "WireJSON"]),
     module("Outbox", ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"]),
     module("Intake", ["HTTPServer", "Crypto", "Posix", "WireJSON"]),
@@ -88,7 +89,7 @@ let package = Package(
       [
         "CErase", "Agent", "Drivers", "Devices", "Channels", "Codecs", "LinuxChannels", "Simulation",
         "SimulationHost", "LocalAPI", "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store",
-        "Posix", "Crypto", "WireJSON", "Console", "PageImages", "Screens",
+        "Posix", "Crypto", "WireJSON", "Console", "PageImages", "Screens", "CitizenBrowser",
       ]),
     program(
       "Bench",
@@ -155,6 +156,7 @@ let package = Package(
       name: "SystemTests",
       dependencies: [
         "HallKit", "TestKit", "Posix", "WireJSON", "HTTPClient", "LocalAPI", "halld", "hallctl", "Crypto",
+        "CitizenBrowser", "Codecs",
       ],
       swiftSettings: strict),
   ],

@@ -24,7 +24,10 @@ struct DemoHall: Sendable {
   }
 
   /// The agent's configuration, in the directory that the demo is confined to.
-  func configuration(language: Language) async throws(ConfErrors) -> (Configuration, ProfileSet) {
+  /// - Parameter screens: the port of a citizen's screen; nil: there is none.
+  func configuration(
+    language: Language, screens: UInt16? = nil
+  ) async throws(ConfErrors) -> (Configuration, ProfileSet) {
     var text = """
       [agent]
       hall = demo-hall
@@ -55,6 +58,19 @@ struct DemoHall: Sendable {
       // A terminal does not tell what is behind it.
       if kind == .ticketDispenser { text += "profile = escpos-simulated\n" }
     }
+    if let screens {
+      text += """
+        [screens]
+        port = \(screens)
+        [ratings]
+        ask-at-closing = no
+        [device screen]
+        kind = citizen-screen
+        port = screen:1
+        simulated = yes
+
+        """
+    }
     let configuration = try Configuration.read(Array(text.utf8), file: "demo")
     let (profiles, mistakes) = try ConfigurationFiles.profiles(in: ConfigurationFiles.shippedProfiles)
     if !mistakes.isEmpty { throw ConfErrors(mistakes) }
@@ -76,6 +92,11 @@ struct DemoHall: Sendable {
     let ticket = await device.records.last { $0.record.ticket != nil }?.record.ticket
     return ticket.map { TicketDrawing($0, style: StandardStreams.isTerminal(1) ? .terminal : .plain).lines }
       ?? []
+  }
+
+  /// The simulated scanner's address on the loopback.
+  var scanner: String {
+    get async { await simulation.hall.address(of: "scanner").map { "\($0)" } ?? "" }
   }
 
   func stop() async { await simulation.stop() }

@@ -1,4 +1,5 @@
 import Agent
+import CitizenBrowser
 import Codecs
 import Console
 import Devices
@@ -19,6 +20,9 @@ enum DemoVerb {
     Option("json", zh: "只输出 JSON 报告", en: "print a JSON report and nothing else"),
     Option("timeline", value: "FILE", zh: "演示期间播放的时间线", en: "what happens to the devices meanwhile"),
     Option(
+      "screen", value: "DIR", zh: "在真实浏览器中演示群众屏，并保存每个界面的截图",
+      en: "play the citizen's screen in a real browser, and write a picture of every view"),
+    Option(
       "fault", value: "store-one-byte-wrong|drop-one-event", zh: "让收件服务出错", en: "let the intake do wrong"),
   ]
 
@@ -31,6 +35,9 @@ enum DemoVerb {
     do {
       let directory = try Files.makeTemporaryDirectory(prefix: "hall-demo-")
       defer { _ = Files.removeTree(directory) }
+      if let pictures = arguments["screen"] {
+        return try await DemoScreen.run(directory, pictures: pictures, language: language)
+      }
       return try await play(
         directory, fault: fault, timeline: arguments["timeline"], once: arguments.has("once") || json,
         json: json, language: language)
@@ -40,6 +47,8 @@ enum DemoVerb {
       StandardStreams.writeError("halld demo: \(error.sentence(language))\n")
     } catch let error as SimulationStartError {
       StandardStreams.writeError("halld demo: \(error.sentence(language))\n")
+    } catch let error as BrowserError {
+      StandardStreams.writeError("halld demo: \(error)\n")
     } catch let errors as ConfErrors {
       return ConfigurationFiles.refuse(errors, language)
     } catch {

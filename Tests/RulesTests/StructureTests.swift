@@ -27,6 +27,7 @@ import Testing
     "SimulationHost": [
       "Simulation", "Channels", "Codecs", "HTTPServer", "Posix", "QRSymbol", "WireJSON", "PageImages",
     ],
+    "CitizenBrowser": ["Posix", "WireJSON"],
     "Screens": ["CScreen", "Channels", "Crypto", "HTTPServer", "Posix", "WireJSON"],
     "Outbox": ["Store", "Crypto", "Posix", "HTTPClient", "WireJSON"],
     "Intake": ["HTTPServer", "Crypto", "Posix", "WireJSON"],
@@ -42,7 +43,7 @@ import Testing
       "LocalAPI",
       "HTTPServer", "HTTPClient", "Outbox", "Intake", "Store", "Posix", "Crypto", "WireJSON", "Console",
       "Glibc",
-      "PageImages", "Screens",
+      "PageImages", "Screens", "CitizenBrowser",
     ],
     "Fuzz": ["Codecs", "Glibc"],
     "hallctl": ["LocalAPI", "HTTPClient", "Devices", "WireJSON", "Console", "Posix", "Codecs", "Glibc"],
