@@ -28,8 +28,9 @@ struct MissingModule: Sendable, Equatable {
           for (transport, _) in DeviceFact.transports
           where wanted.holds(["transport": transport]) && !transports.contains(transport) {
             let own = kernel[raw.address]
+            // The module that has the interface is not missing: it makes no such node for this device.
             guard let module = module(for: raw.facts, transport: transport, kernel: own ?? []),
-              fits(way, raw.facts, slot: slot)
+              module != raw.facts["driver"], fits(way, raw.facts, slot: slot)
             else { continue }
             let known = own.map {
               $0.isEmpty

@@ -296,6 +296,9 @@ extension UnitChoice {
     #expect(known?.module == "xr_serial")
     let none = MissingModule.find([raw], slot: printer, profiles: profiles, kernel: [raw.address: []])
     #expect(none?.evidence.hasSuffix("this kernel has no module for it") == true)
+    // A driver that is there makes no such node for the device: that is no missing module.
+    let bound = Plugs.raw(Plugs.unit("1-3", model: "0416:5011"), classes: "07/01/02", driver: "usblp")
+    #expect(await look(UnitRegister(), printer, [bound]).fault?.code == .deviceUnmatched)
     // With the node there is nothing to miss.
     let line = Plugs.node(
       .tty(path: "/dev/ttyACM0"), on: Plugs.raw(unit, classes: "02/02/01", driver: "cdc_acm"))
