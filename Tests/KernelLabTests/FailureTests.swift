@@ -87,6 +87,17 @@ extension KernelLab {
         try await devices.apply("plug", to: "reader")
         all["it does not answer"] = try await Self.told(hall, "reader", "device.silent")
 
+        // Before a person is called its port is reset, once; and when it answers it is in service.
+        let mark = hall.mark
+        _ = try await hall.event(after: mark) {
+          $0["role"]?.string == "reader" && $0["reason"]?.string == "device.silent"
+        }
+        let detail = try await hall.device("reader")["reason"]?["detail"]?.string
+        #expect(detail?.hasSuffix("also after a reset of its USB port") == true, "\(detail ?? "nothing")")
+        #expect(try await guest.check("dmesg").contains("usb 1-3: reset full-speed USB device"))
+        try await devices.apply("nak off", to: "reader")
+        try await hall.device("reader", is: "online")
+
         for (what, told) in all.sorted(by: { $0.key < $1.key }) {
           print("\(what): \(told.code) (\(told.actor))\n  \(told.english)\n  \(told.chinese)")
         }

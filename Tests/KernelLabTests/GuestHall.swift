@@ -192,14 +192,17 @@ final class GuestHall: Sendable {
     }
   }
 
+  /// Waits for so long by the guest's clock, which stands still while a busy host gives the guest no processor.
   private func withLimit<Value: Sendable>(
     _ body: @escaping @Sendable () async throws -> Value
   ) async throws -> Value {
     try await withThrowingTaskGroup(of: Value.self) { group in
       group.addTask { try await body() }
       group.addTask {
-        try await Attempts.pause(.seconds(45))
-        throw Programs.Failure(description: "45 s are over")
+        // Most waits are over before it is worth a process.
+        try await Attempts.pause(.seconds(15))
+        _ = try await self.guest.run("sleep 60", timeout: .seconds(90))
+        throw Programs.Failure(description: "a minute is over")
       }
       defer { group.cancelAll() }
       guard let value = try await group.next() else { throw CancellationError() }
@@ -214,8 +217,15 @@ final class GuestHall: Sendable {
   /// Waits for an event of another kind, such as `rating`.
   func event(after mark: Int, where isWanted: @escaping @Sendable (JSONValue) -> Bool) async throws -> Change
   {
-    let line = try await events.line(after: mark) { Self.data($0).map(isWanted) ?? false }
-    return Change(data: Self.data(line.text) ?? .null, time: line.time)
+    do {
+      let line = try await withLimit {
+        try await self.events.line(after: mark) { Self.data($0).map(isWanted) ?? false }
+      }
+      return Change(data: Self.data(line.text) ?? .null, time: line.time)
+    } catch {
+      let came = events.lines.dropFirst(mark).map(\.text).filter { !$0.isEmpty }.joined(separator: "\n")
+      throw Programs.Failure(description: "\(error); of events there came\n\(came)\n\(agent.text)")
+    }
   }
 
   /// Everything the intake has accepted of a type.
@@ -228,7 +238,7 @@ final class GuestHall: Sendable {
 
   /// Waits until the intake has accepted so many of a type.
   func accepted(_ type: String, count: Int) async throws -> [JSONValue] {
-    try await Attempts.until("\(count) of \(type) at the intake") {
+    try await Attempts.until("\(count) of \(type) at the intake", limit: .seconds(300)) {
       let events = try accepted(type)
       return events.count >= count ? events : nil
     }

@@ -94,63 +94,68 @@ extension KernelLab {
       }
     }
 
-    @Test(
-      .timeLimit(.minutes(15)),
-      arguments: [
-        "[device evaluator]\nmodel = evaluator\nusb = serial\n", "[device evaluator]\nmodel = keypad\n",
-      ])
-    func `a press on a USB evaluator reaches the intake, and a question ends when the cable is out`(
-      model: String
-    ) async throws {
+    @Test(.timeLimit(.minutes(15)))
+    func
+      `a press on a USB evaluator of every form reaches the intake, and a question ends when the cable is out`()
+      async throws
+    {
+      let forms = [("serial", "model = evaluator\nusb = serial"), ("keypad", "model = keypad")]
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
-        let devices = try await GuestDevices.plugged(guest, Self.hall(model))
+        let devices = try await GuestDevices.plugged(
+          guest, Self.hall(forms.map { "[device \($0.0)]\n\($0.1)\n" }.joined()))
         let hall = try await GuestHall.start(
-          on: guest, [.init("evaluator", "evaluator", at: "usb:port:1-1", "repeat-window = 300 ms")])
-        try await hall.device("evaluator", is: "online")
-        @Sendable func ask(_ number: Int) async throws -> JSONValue {
-          try await hall.call(
-            "POST", "/v1/devices/evaluator/ratings",
-            [
-              "requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)),
-              "timeoutSeconds": 30,
-            ]
-          ).body
-        }
-        try await Self.answered(hall, devices, "press 4") { try await ask(1) }
-        let told = try await hall.accepted("rating", count: 1)
-        #expect(told.last?["data"]?["level"] == 4, "\(told)")
-
-        let mark = hall.mark
-        async let lost = ask(2)
-        try await Self.asked(hall, after: mark)
-        try await devices.apply("unplug", to: "evaluator")
-        let answer = try await lost
-        #expect(answer["outcome"] != "rated", "\(answer)")
-
-        try await Self.plugBack(hall, devices, "evaluator")
-        try await Self.answered(hall, devices, "press 5") { try await ask(3) }
-        _ = try await Attempts.until("level 5 at the intake") {
-          try hall.accepted("rating").contains { $0["data"]?["level"] == 5 } ? true : nil
+          on: guest,
+          forms.enumerated().map { .init($0.element.0, "evaluator", at: "usb:port:1-\($0.offset + 1)") })
+        for (index, form) in forms.enumerated() {
+          try await Self.rateAndPull(form.0, services: Int64(index * 3), hall, devices)
         }
       }
+    }
+
+    /// - Parameter services: how many services to the visit were asked about before: a rating is asked once for each.
+    private static func rateAndPull(
+      _ role: String, services: Int64, _ hall: GuestHall, _ devices: GuestDevices
+    ) async throws {
+      try await hall.device(role, is: "online")
+      @Sendable func ask(_ number: Int64) async throws -> JSONValue {
+        try await hall.call(
+          "POST", "/v1/devices/\(role)/ratings",
+          [
+            "requestId": .string("\(role)-\(number)"), "serviceNumber": .integer(services + number),
+            "timeoutSeconds": 30,
+          ]
+        ).body
+      }
+      @Sendable func rate(_ number: Int64, press level: Int64) async throws {
+        let mark = hall.mark
+        async let answer = ask(number)
+        try await asked(hall, after: mark)
+        try await devices.apply("press \(level)", to: role)
+        let rated = try await answer
+        #expect(rated["outcome"] == "rated", "\(role): \(rated)")
+        _ = try await Attempts.until("rating \(number) of \(role) at the intake", limit: .seconds(300)) {
+          try hall.accepted("rating").contains {
+            $0["data"]?["requestId"]?.string == "\(role)-\(number)" && $0["data"]?["level"] == .integer(level)
+          } ? true : nil
+        }
+      }
+      try await rate(1, press: 4)
+
+      let mark = hall.mark
+      async let lost = ask(2)
+      try await asked(hall, after: mark)
+      try await devices.apply("unplug", to: role)
+      let answer = try await lost
+      #expect(answer["outcome"] != "rated", "\(role): \(answer)")
+
+      try await plugBack(hall, devices, role)
+      try await rate(3, press: 5)
     }
 
     /// Waits until the evaluator asks.
     static func asked(_ hall: GuestHall, after mark: Int) async throws {
       _ = try await hall.event(after: mark) { $0["step"] == "rating" }
-    }
-
-    static func answered(
-      _ hall: GuestHall, _ devices: GuestDevices, _ press: String,
-      _ ask: @escaping @Sendable () async throws -> JSONValue
-    ) async throws {
-      let mark = hall.mark
-      async let answer = ask()
-      try await asked(hall, after: mark)
-      try await devices.apply(press, to: "evaluator")
-      let rated = try await answer
-      #expect(rated["outcome"] == "rated", "\(rated)")
     }
 
     @Test(.timeLimit(.minutes(15)))

@@ -71,7 +71,7 @@ private struct FarEnd: Sendable {
       for line in program.lines where line.text.hasPrefix(start) { bytes += line.text.dropFirst(start.count) }
       return bytes
     }
-    return try await Attempts.until("\(count) bytes at endpoint \(endpoint)") {
+    return try await Attempts.until("\(count) bytes at endpoint \(endpoint)", limit: .seconds(300)) {
       let text = all()
       return text.utf8.count >= count * 2 ? text : nil
     }

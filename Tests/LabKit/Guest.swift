@@ -132,7 +132,8 @@ public final class Guest: Sendable {
     let machine = try ChildProcess.spawn(
       "qemu-system-x86_64", arguments: arguments, standardOutput: .file(files.path("machine.log")),
       standardError: .file(files.path("machine.log")))
-    let agent = try await Attempts.until("the machine's agent socket") { () -> DescriptorStream? in
+    let agent = try await Attempts.until("the machine's agent socket", limit: .seconds(300)) {
+      () -> DescriptorStream? in
       if let socket = try? UnixSocket.connect(path: files.path("agent.sock")) {
         return DescriptorStream(socket)
       }
@@ -145,7 +146,7 @@ public final class Guest: Sendable {
     guest.listen()
     let now = WallTime.now()
     try await guest.say("hello \(now.secondsSince1970) \(Base64.encode(Identifier.random(32)))")
-    let ready = await withDeadline(.seconds(120)) {
+    let ready = await withDeadline(.seconds(300)) {
       await guest.state.wait { $0.isReady || $0.isGone }
     }
     guard ready??.isReady == true else {
