@@ -11,25 +11,52 @@ import WireJSON
 /// This process is the counter application and the witness: an answer that has come out of the machine is a promise. The
 /// intake's store, too, lies outside.
 ///
-/// `HALL_CUTS` says how often (4 unless given; 500 is the full size), `HALL_SEED` from which numbers the moments come.
+/// `HALL_CUTS` says how often (4 unless given; 500 is the full size), `HALL_LANES` at how many machines side by side (1),
+/// `HALL_SEED` from which numbers the moments come.
 @Suite(
   .serialized, .timeLimit(.minutes(240)),
   .enabled(if: Lab.isExpected && PythonIntake.isExpected, Comment(rawValue: Lab.reason)))
 struct PowerCutTests {
   @Test func `nothing acknowledged is lost or torn when the power goes`() async throws {
     let cuts = size("HALL_CUTS", usually: 4)
+    let lanes = max(1, min(size("HALL_LANES", usually: 1), cuts))
     let seed = Moments.seed()
-    print("Power cut: \(cuts) cuts, HALL_SEED=\(seed)")
+    print("Power cut: \(cuts) cuts of \(lanes) machines, HALL_SEED=\(seed)")
+    let work = Work(Array(0..<cuts))
+    let total = try await withThrowingTaskGroup(of: Report.self) { group in
+      for lane in 0..<lanes {
+        group.addTask { try await run(work, seed: seed &+ UInt64(lane)) }
+      }
+      var total = Report()
+      for try await report in group {
+        total.acknowledged += report.acknowledged
+        total.pages += report.pages
+        total.lostSectors += report.lostSectors
+      }
+      return total
+    }
+    #expect(total.acknowledged > cuts, "it was working")
+    print(
+      "FIGURE power cut: \(cuts) cuts, \(total.acknowledged) acknowledged (\(total.pages) pages), 0 lost, 0 torn; "
+        + "\(total.lostSectors) sectors lost by the disk")
+  }
+
+  private struct Report: Sendable {
+    var acknowledged = 0
+    var pages = 0
+    var lostSectors = 0
+  }
+
+  /// One machine, which is cut as long as there is anything left to cut.
+  private func run(_ work: Work<Int>, seed: UInt64) async throws -> Report {
     let rig = try await PowerRig(seed: seed)
-    for _ in 0..<cuts { try await rig.cut() }
+    while work.next() != nil { try await rig.cut() }
     let outcome = try await rig.finish()
     #expect(outcome.wrong == [])
     #expect(outcome.quarantined == 0)
-    #expect(rig.done.value.count > cuts, "it was working")
-    print(
-      "FIGURE power cut: \(cuts) cuts, \(rig.done.value.count) acknowledged "
-        + "(\(rig.done.value.pages.count) pages), 0 lost, 0 torn; \(rig.disk.counts.lostSectors) sectors lost by the disk"
-    )
+    return Report(
+      acknowledged: rig.done.value.count, pages: rig.done.value.pages.count,
+      lostSectors: rig.disk.counts.lostSectors)
   }
 
   @Test(.enabled(if: Faults.isPossible, "needs a C compiler"))
