@@ -62,6 +62,15 @@ struct Erasure: Sendable {
     try database.run("DELETE FROM withdrawnPage WHERE material IN \(materials)", key)
     try database.run("DELETE FROM material WHERE visit = ?", key)
     try database.run("DELETE FROM rating WHERE visit = ? AND outcome IS NOT NULL", key)
+    // Answers that lie open name their visit, and with it cases, staff and materials. Sealed ones stay for their day; of these
+    // whoever asks again is told that there was one.
+    if seal.key == nil {
+      try database.run(
+        """
+        UPDATE request SET document = NULL
+        WHERE state IN ('done', 'failed', 'cancelled') AND instr(document, CAST(? AS BLOB)) > 0
+        """, key)
+    }
     guard let row = try database.queryOne("SELECT * FROM visit WHERE id = ? AND erased = 0", key) else {
       return
     }
