@@ -424,6 +424,8 @@ actor RatingDesk {
     var data: [String: JSONValue] = document["data"]?.object ?? [:]
     var flags: [JSONValue] = [.string(flag)]
     if (recent[role]?.count ?? 0) >= 5 { flags.append("burst") }
+    // The answer to the request is another one: a press that was sent again after a crash must not look like it.
+    data["requestId"] = nil
     data["rating"] = .string(Identifier.uuidV4())
     data["outcome"] = "cancelled"
     data["cancelledBy"] = .string(flag)
