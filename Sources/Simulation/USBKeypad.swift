@@ -18,7 +18,7 @@ public struct USBKeypad: SimulatedUSBFunction {
     let isKeyboard = model.channelKind == .inputEvents
     var description = USBDescription(
       vendor: identity?.vendor ?? 0x1209, product: identity?.product ?? (isKeyboard ? 0x0001 : 0x0004),
-      manufacturer: "Simulated", name: "Rating keypad",
+      manufacturer: "Simulated", name: isKeyboard ? "Rating keypad" : "Rating keypad with reports",
       interfaces: [
         .hid(
           codes: isKeyboard ? [3, 1, 1] : [3, 0, 0], reports: model.reportDescriptor,

@@ -99,7 +99,10 @@ extension KernelLab {
       `a press on a USB evaluator of every form reaches the intake, and a question ends when the cable is out`()
       async throws
     {
-      let forms = [("serial", "model = evaluator\nusb = serial"), ("keypad", "model = keypad")]
+      let forms = [
+        ("serial", "model = evaluator\nusb = serial"), ("keypad", "model = keypad"),
+        ("reports", "model = report-keypad"),
+      ]
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
         let devices = try await GuestDevices.plugged(
