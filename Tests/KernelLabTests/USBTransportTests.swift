@@ -266,6 +266,13 @@ extension KernelLab {
         #expect(
           try await other.ask("open \(interface)").hasPrefix(
             "error in use: /dev/usb/lp0 is held by \(process)"))
+        // Also where the program is another account's, and its descriptors are not to be seen.
+        try await guest.check("chmod 666 /dev/usb/lp0 /dev/bus/usb/*/*")
+        let unseen = try await guest.run("printf 'open \(interface)\\n' | ChannelProbe", as: "stranger")
+        #expect(
+          unseen.output.contains("error in use: /dev/usb/lp0 is held by a program of another account"),
+          "\(unseen)")
+        try await guest.check("chmod 660 /dev/usb/lp0 /dev/bus/usb/*/*")
         #expect(try await one.ask("close") == "ok")
 
         #expect(
