@@ -288,7 +288,6 @@ struct AgentAPI: Sendable {
     case .changeVisit:
       let state = call.body["state"]?.string
       let visit = try await agent.visits.change(id, state: state, facts: facts)
-      if state == "suspended" { await agent.clearScreens(of: id) }
       return json(visit.json)
     default:
       return json(

@@ -246,7 +246,17 @@ public actor HallAgent {
     let materials = MaterialDesk(
       facilities: facilities, visits: { id in await visitsBox.desk?.all.first { $0.id == id } },
       view: { role in try? await table.session(role).current })
-    let visits = VisitDesk(facilities) { id in await materials.close(visit: id) }
+    let screens = ScreenDesk(facilities) { role in try? await table.session(role) }
+    let ratings = RatingDesk(facilities) { role, step in await screens.rating(role, step) }
+    // Nobody is asked for a visit that is over or waits, and nothing of it stays on a screen.
+    let clear: @Sendable (String) async -> Void = { id in
+      await ratings.clear(visit: id, by: "visit")
+      await screens.clear(visit: id)
+    }
+    let visits = VisitDesk(facilities, suspending: clear) { id in
+      await clear(id)
+      await materials.close(visit: id)
+    }
     visitsBox.set(visits)
     devices = table
     self.materials = materials
@@ -254,9 +264,8 @@ public actor HallAgent {
     requests = RequestDesk(facilities)
     outboxDesk = OutboxDesk(facilities: facilities)
     tickets = TicketDesk(facilities: facilities, series: series)
-    let screens = ScreenDesk(facilities) { role in try? await table.session(role) }
     self.screens = screens
-    ratings = RatingDesk(facilities) { role, step in await screens.rating(role, step) }
+    self.ratings = ratings
     screenKeys = ScreenKeys(facilities: facilities, bus: parts.screens)
     prints = PrintDesk(facilities: facilities)
     cards = CardDesk(facilities: facilities)
@@ -461,12 +470,6 @@ public actor HallAgent {
     case .touched: await ratings.input(.touched, role: role)
     case .confirm, .signature, .window: break
     }
-  }
-
-  /// Nothing of a visit that is suspended or closed stays on a screen, and nobody is asked for it any more.
-  func clearScreens(of visit: String) async {
-    await ratings.clear(visit: visit, by: "visit")
-    await screens.clear(visit: visit)
   }
 
   private func startScreens() throws(AgentError) {

@@ -35,6 +35,8 @@ actor RatingDesk {
   enum ScreenStep: Sendable {
     case question(rating: String, visit: String?, service: String?, RatingPrompt, secondsLeft: Int?)
     case thanks(visit: String?, rated: Bool)
+    /// Nobody answered: back to the hall's own words.
+    case over
   }
 
   init(
@@ -202,7 +204,10 @@ actor RatingDesk {
     drop(role)
     lastEnded[role] = (rating, facilities.time.now())
     let visit = question.document["visit"]?.string
-    await show(role, .thanks(visit: visit, rated: ending.outcome == .rated))
+    switch ending.outcome {
+    case .rated, .declined: await show(role, .thanks(visit: visit, rated: ending.outcome == .rated))
+    default: await show(role, .over)
+    }
     return complete(
       rating, document: question.document, ending: ending, promptedAt: question.promptedAt, endedAt: .now()
     ).then { await self.stored(rating) }

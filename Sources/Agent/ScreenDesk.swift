@@ -124,6 +124,9 @@ actor ScreenDesk {
       guard screens[role]?.isRating == true else { return }
       screens[role]?.isRating = false
       await thank(role, visit: visit, rated: rated)
+    case .over:
+      screens[role]?.isRating = false
+      await settle(role)
     }
   }
 

@@ -20,7 +20,6 @@ actor VisitClosing {
         await agent.askAtClosing(id, outcome: outcome, asks: asks, caller: caller)
         let result: Result<Visit, Problem>
         do throws(Problem) {
-          await agent.clearScreens(of: id)
           result = .success(try await agent.visits.close(id, outcome: outcome))
         } catch {
           result = .failure(error)

