@@ -175,4 +175,4 @@ private struct CardRig: Sendable {
   func remove() { Files.removeTree(directory) }
 }
 
-private struct BenchFailure: Error { let sentence: String }
+struct BenchFailure: Error { let sentence: String }

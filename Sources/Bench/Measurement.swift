@@ -12,6 +12,7 @@ struct Measurement: Sendable {
   static let all: [String: Measurement] = [
     "press": .press,
     "page": .page,
+    "rating": .rating,
     "backlog": .backlog,
     "receive": .receive,
     "postfix": .postfix,

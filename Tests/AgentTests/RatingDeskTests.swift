@@ -154,6 +154,15 @@ import WireJSON
     #expect(event["rawKey"] == 1)
   }
 
+  @Test func `presses faster than anybody means them are flagged as a burst`() async throws {
+    let position = try await Position()
+    for _ in 1...7 { await position.press(5) }
+    let events = await position.office.delivered("rating")
+    #expect(
+      events.map { $0["flags"]?.array?.contains("burst") } == [false, false, false, false, true, true, true])
+    #expect(events.allSatisfy { $0["level"] == .null && $0["flags"]?.array?.contains("noPrompt") == true })
+  }
+
   @Test func `a press after the end is late`() async throws {
     let position = try await Position()
     _ = try await position.rate("r-1", 5)

@@ -55,7 +55,7 @@ struct Office: Sendable {
   }
 
   init(
-    key: SealingKey? = nil, in directory: TemporaryDirectory? = nil,
+    key: SealingKey? = nil, in directory: TemporaryDirectory? = nil, time: any Timekeeper = RealTime(),
     _ change: (inout Configuration) -> Void = { _ in }
   ) async throws {
     let directory = try directory ?? TemporaryDirectory()
@@ -70,7 +70,7 @@ struct Office: Sendable {
       identity: OutboxIdentity(hall: configuration.hall, position: configuration.position, machine: "m"),
       limits: OutboxLimits(keptFreeBytes: 0))
     facilities = Facilities(
-      database: database, outbox: outbox, hub: EventHub(firstID: 1), log: lines.log, time: RealTime(),
+      database: database, outbox: outbox, hub: EventHub(firstID: 1), log: lines.log, time: time,
       seal: DocumentSeal(key: key),
       audit: AuditLog(file: try AppendLog(path: directory.path("audit.log"), mode: 0o600)),
       settings: SettingsBox(configuration))
