@@ -108,7 +108,9 @@ struct Hall: Sendable {
     let ratings = byRequest("rating")
     for (request, rating) in done.ratings {
       let told = ratings[request] ?? []
-      hold(told.count == 1 && told.first?["rating"]?.string == rating.id, "\(request): \(told.count) events: \(told)")
+      hold(
+        told.count == 1 && told.first?["rating"]?.string == rating.id,
+        "\(request): \(told.count) events: \(told)")
       hold(told.first?["outcome"]?.string == rating.outcome, "\(request) ended otherwise")
       hold((told.first?["level"]?.integer == 4) == (rating.outcome == "rated"), "\(request): a level made up")
     }
