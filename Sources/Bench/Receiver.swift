@@ -13,7 +13,7 @@ final class Receiver {
   var socket: String { directory + "/intake.sock" }
   private let process: ChildProcess
 
-  /// How many connections plain copying has: as many as the forwarder.
+  /// How many connections plain copying has, and threads that store what comes.
   static let connections = 2
 
   init(directory: String) async throws {

@@ -5,7 +5,7 @@ import Crypto
 ///
 /// The rules (intake API v1; design 6.5 and 6.6):
 /// - Events of one source go in order; each waits for the pages it names. One POST of a source is under way at a time.
-/// - Two requests are under way at most. Sources take turns: ratings first (three turns, then one for the others), the
+/// - Four requests are under way at most. Sources take turns: ratings first (three turns, then one for the others), the
 ///   source with the newest and the one with the oldest waiting event alternately.
 /// - An answer that means trouble with the intake stops everything but one probe at a time, which is never the item that failed
 ///   last if there is another.
@@ -103,7 +103,7 @@ struct ForwarderPolicy: Sendable {
     case postpone(Item, attempts: Int, seconds: Int)
   }
 
-  static let connections = 2
+  static let connections = 4
   static let batchCount = 500
   static let batchBytes = 1024 * 1024
   /// After these minutes an item that was refused is tried again: an hour in all.

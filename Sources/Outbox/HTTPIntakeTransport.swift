@@ -2,7 +2,7 @@ import Crypto
 public import HTTPClient
 import Posix
 
-/// Sends to the intake service over HTTP, on two kept connections.
+/// Sends to the intake service over HTTP, on up to four kept connections.
 public struct HTTPIntakeTransport: IntakeTransport {
   private let target: HTTPTarget
   private let clients: [HTTPClient]

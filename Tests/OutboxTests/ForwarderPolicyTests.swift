@@ -93,11 +93,13 @@ private let failing = IntakeVerdict.endpoint(.serverError, retryAfterSeconds: ni
     #expect(play.policy.endpoint == .untried)
   }
 
-  @Test func `the first request goes alone, later ones two at a time`() {
-    var play = Play([1: [event(1), event(4)], 2: [event(2)], 3: [event(3)]])
+  @Test func `the first request goes alone, later ones four at a time`() {
+    var play = Play([
+      1: [event(1), event(7)], 2: [event(2)], 3: [event(3)], 4: [event(4)], 5: [event(5)], 6: [event(6)],
+    ])
     #expect(play.open.count == 1)
     play.answer(accepted)
-    #expect(play.open.count == 2)
+    #expect(play.open.count == 4)
     #expect(play.policy.endpoint == .working)
   }
 

@@ -86,7 +86,7 @@ private struct Simulation {
   }
 
   mutating func start(_ id: Int, _ request: Policy.Request) {
-    if open.count >= 2 { violations.append("three requests at once") }
+    if open.count >= 4 { violations.append("five requests at once") }
     if open.values.contains(where: { $0.request == request }) {
       violations.append("\(request) twice at once")
     }
