@@ -61,6 +61,7 @@ enum Help {
       用法：
         halld run  [--config 文件] [--state 目录] [--socket 路径] [--intake 目标]   运行服务
         halld demo [--once] [--json] [--timeline 文件]   模拟大厅和收件服务，演示一位群众的一次办理
+        halld demo --screen 目录            在 Chromium 里演示群众屏，每个画面存一张图
         halld simulate --pty 目录 [--timeline 文件] [--hall 文件]   只运行模拟设备
         halld check-config 文件             检查配置文件
         halld devices [--json] [--follow]   列出已连接的 USB 设备及可用的设备档案
@@ -72,6 +73,7 @@ enum Help {
       Usage:
         halld run  [--config FILE] [--state DIR] [--socket PATH] [--intake TARGET]   the service
         halld demo [--once] [--json] [--timeline FILE]   a simulated hall and intake; one citizen's visit, step by step
+        halld demo --screen DIR             the citizen's screen in Chromium, a picture of every view
         halld simulate --pty DIR [--timeline FILE] [--hall FILE]   the simulated devices alone
         halld check-config FILE             check a configuration file
         halld devices [--json] [--follow]   USB devices that are plugged in, and the profiles that fit
