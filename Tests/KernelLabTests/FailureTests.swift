@@ -29,7 +29,7 @@ extension KernelLab {
       return try await told(hall, role)
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `six things that keep a device out of service have six names and six pieces of advice`() async throws
     {
       try await Guest.run { guest in
@@ -168,7 +168,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15))) func `a camera without MJPEG is refused by name`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `a camera without MJPEG is refused by name`() async throws {
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)
         try await GuestHall.permitGadgets(guest)

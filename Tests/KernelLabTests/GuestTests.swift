@@ -6,7 +6,7 @@ import Testing
 extension KernelLab {
   /// The lab itself: what it says about everything else is worth as much as this.
   @Suite struct GuestTests {
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a guest starts, runs commands as any user and tells how they ended`()
       async throws
     {
@@ -33,7 +33,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15))) func `the programs that were built run in a guest`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `the programs that were built run in a guest`() async throws {
       try await Guest.run { guest in
         let version = try await guest.check("halld --version")
         #expect(version.contains("halld"))
@@ -42,7 +42,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15))) func `two guests never make the same random numbers`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `two guests never make the same random numbers`() async throws {
       var seen: Set<String> = []
       for _ in 0..<2 {
         seen.insert(try await Guest.run { try await $0.check("head -c 16 /dev/urandom | od -An -tx1") })

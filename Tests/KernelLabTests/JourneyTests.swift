@@ -25,7 +25,7 @@ extension KernelLab {
         ["requestId": .string(request), "timeoutSeconds": 20])
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a card reader of every USB form reads, is pulled out in a reply, and reads again`() async throws {
       let forms = ["single-pair", "split-pipe", "0316-5020", "hid", "hid-wrapped"]
       try await Guest.run { guest in
@@ -61,7 +61,7 @@ extension KernelLab {
       #expect(third.status == 200 && third.body["type"] == "citizen", "\(form): \(third.status)")
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a USB ticket printer prints what its paper shows, is pulled out in a ticket, and prints again`()
       async throws
     {
@@ -94,7 +94,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func
       `a press on a USB evaluator of every form reaches the intake, and a question ends when the cable is out`()
       async throws
@@ -161,7 +161,7 @@ extension KernelLab {
       _ = try await hall.event(after: mark) { $0["step"] == "rating" }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a USB document camera captures a page, is pulled out while it streams, and captures again`()
       async throws
     {

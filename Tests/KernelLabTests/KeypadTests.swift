@@ -13,7 +13,7 @@ extension KernelLab {
       var testDescription: String { rawValue }
     }
 
-    @Test(.timeLimit(.minutes(15)), arguments: Origin.allCases)
+    @Test(.timeLimit(.minutes(30)), arguments: Origin.allCases)
     func `a keypad that the agent holds rates, and types nothing into any other reader`(origin: Origin)
       async throws
     {

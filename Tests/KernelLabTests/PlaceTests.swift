@@ -6,7 +6,7 @@ import WireJSON
 extension KernelLab {
   /// Which device is whose, and what is left when devices come and go.
   @Suite struct PlaceTests {
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `two readers of one model are named by their ports, also when they change places`() async throws {
       try await Guest.run { guest in
         try await GuestHall.prepare(guest)

@@ -13,7 +13,7 @@ extension KernelLab {
       return disk
     }
 
-    @Test(.timeLimit(.minutes(15))) func `a file that was synchronised outlives a power cut`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `a file that was synchronised outlives a power cut`() async throws {
       let formatted = try await Self.formatted()
       for loss in [VolatileDisk.Loss.everything, .some(seed: 1)] {
         try await Self.cut(VolatileDisk(copyOf: formatted), losing: loss)
@@ -36,7 +36,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15))) func `what the disk had taken and nobody flushed is lost`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `what the disk had taken and nobody flushed is lost`() async throws {
       let disk = VolatileDisk()
       let guest = try await Guest.start(disk: disk)
       // Written to the device, past every cache of the guest, but not flushed.
@@ -60,7 +60,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15))) func `a disk that fails says so`() async throws {
+    @Test(.timeLimit(.minutes(30))) func `a disk that fails says so`() async throws {
       let disk = VolatileDisk()
       try await Guest.run(disk: disk) { guest in
         disk.faults.flushing = true

@@ -12,7 +12,7 @@ extension KernelLab {
       var testDescription: String { rawValue }
     }
 
-    @Test(.timeLimit(.minutes(15)), arguments: Way.allCases)
+    @Test(.timeLimit(.minutes(30)), arguments: Way.allCases)
     func `a ticket is printed on the kernel's printer gadget, pulled out in the middle, and printed again`(
       way: Way
     ) async throws {

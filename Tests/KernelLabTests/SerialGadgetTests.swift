@@ -6,7 +6,7 @@ import WireJSON
 extension KernelLab {
   /// Devices behind a USB serial port of the kernel's own: configfs and dummy_hcd on the far side, cdc_acm on this one.
   @Suite struct SerialGadgetTests {
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a card reader behind a real USB serial port is read, pulled out in the middle, and read again`()
       async throws
     {

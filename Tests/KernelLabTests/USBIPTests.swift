@@ -6,7 +6,7 @@ import WireJSON
 extension KernelLab {
   /// The export over TCP, its client being the kernel's own tool.
   @Suite struct USBIPTests {
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `the kernel's usbip tool lists the simulated devices, plugs one in over TCP and takes it out again`()
       async throws
     {

@@ -86,7 +86,7 @@ extension KernelLab {
       try await Interlocutor.start(name, "ChannelProbe", on: guest)
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `bytes go both ways through bulk and interrupt endpoints, whatever packets they come in`()
       async throws
     {
@@ -134,7 +134,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `a write whose last packet is full ends with an empty one where the profile wants it`() async throws
     {
       try await Guest.run { guest in
@@ -148,7 +148,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `what a device refuses ends with its own error and leaves the device usable`() async throws {
       try await Guest.run { guest in
         let device = try await FarEnd.plug(into: guest)
@@ -183,7 +183,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `pulling the plug ends what waits at once, by libusb and by usblp`() async throws {
       try await Guest.run { guest in
         let probe = try await probe(guest)
@@ -212,7 +212,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `usblp counts what the printer has taken, and closing waits only so long`() async throws {
       try await Guest.run { guest in
         let device = try await FarEnd.plug(into: guest)
@@ -247,7 +247,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `whoever has the printer is named, and the kernel's driver gives it up and gets it back`()
       async throws
     {
@@ -299,7 +299,7 @@ extension KernelLab {
       }
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func `devices that come and go leave nothing behind`() async throws {
       try await Guest.run { guest in
         let probe = try await probe(guest)

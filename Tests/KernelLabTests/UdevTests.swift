@@ -37,7 +37,7 @@ extension KernelLab {
 
       """
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.minutes(30)))
     func
       `no simulated device has an error in its descriptors, and each gets the rights that its profile asks for`()
       async throws
