@@ -217,19 +217,26 @@ package final class Position: Sendable {
     }
   }
 
-  /// Waits until everything has been delivered, and gives the outbox's status.
+  /// Waits until everything has been delivered, and gives the outbox's status. An agent that just stops and starts again is
+  /// asked again.
   @discardableResult
   package func delivered(limit: Duration = .seconds(120)) async throws -> JSONValue {
-    var last: JSONValue?
+    var last = "no answer"
     do {
       return try await Attempts.until("everything delivered", limit: limit) { () -> JSONValue? in
-        let status = try await call(.outboxStatus)
-        last = status
+        let status: JSONValue
+        do {
+          status = try await call(.outboxStatus)
+        } catch {
+          last = "\(error)"
+          return nil
+        }
+        last = "\(status)"
         guard status["pendingEvents"] == 0, status["pendingPages"] == 0 else { return Optional.none }
         return status
       }
     } catch {
-      throw Programs.Failure(description: "\(error); the outbox: \(last.map { "\($0)" } ?? "no answer")")
+      throw Programs.Failure(description: "\(error); the outbox: \(last)")
     }
   }
 
