@@ -1,7 +1,6 @@
 import Agent
 import Channels
 import Codecs
-import Crypto
 import Devices
 import Drivers
 import HTTPClient
@@ -34,6 +33,7 @@ extension Measurement {
       let press = try await rig.rate(number)
       let append = try clock.measure { try log.append(line) }
       let trip = try await clock.measure { try await rig.roundTrip(number) }
+      await rig.skipNotice()
       guard number >= 20 else { continue }
       durable.append(press.durable)
       accepted.append(press.accepted)
@@ -65,6 +65,7 @@ private struct RatingRig: Sendable {
   let intake: ReceivingIntake
   let plain: HTTPClient
   let notices: AsyncStream<IntakeNotice>
+  let epoch = Identifier.uuidV4()
 
   static func make() async throws -> RatingRig {
     let directory = try Files.makeTemporaryDirectory(prefix: "hall-bench-")
@@ -157,14 +158,29 @@ private struct RatingRig: Sendable {
     return (durable, accepted)
   }
 
-  /// One page of a rating's size, stored by that intake: a request, a flush there, an answer.
+  /// One event of a rating's size, given to that intake by hand: a request, a flush there, an answer.
   func roundTrip(_ number: Int) async throws {
-    let body = Array("\(number) ".utf8) + [UInt8](repeating: 120, count: 1200)
-    let digest = SHA256.digest(of: body).hex
+    let digits = String(number + 1)
+    let event: JSONValue = [
+      "specversion": "1.0", "id": .string(Identifier.uuidV7()), "time": .string(WallTime.now().rfc3339),
+      "datacontenttype": "application/json", "source": "/halls/bench/positions/bench/devices/floor",
+      "epoch": .string(epoch), "sequence": .string(String(repeating: "0", count: 20 - digits.count) + digits),
+      "type": "gov.hall.call.v1",
+      "data": ["action": "next", "context": .string(String(repeating: "x", count: 900))],
+    ]
     let answer = try await plain.send(
-      .put, "/v1/blobs/\(digest)", body: body, contentType: "application/json", timeout: .seconds(30))
-    guard (200...204).contains(answer.status) else {
-      throw BenchFailure(sentence: "the intake answered \(answer.status)")
+      .post, "/v1/events", body: try JSON.encode([event] as JSONValue),
+      contentType: "application/cloudevents-batch+json", timeout: .seconds(30))
+    guard answer.status == 204 || (answer.status == 200 && answer.body.isEmpty) else {
+      throw BenchFailure(
+        sentence: "the intake answered \(answer.status) \(String(decoding: answer.body, as: UTF8.self))")
+    }
+  }
+
+  /// Leaves out what the floor itself brought to the intake.
+  func skipNotice() async {
+    for await notice in notices {
+      if case .event = notice { break }
     }
   }
 
