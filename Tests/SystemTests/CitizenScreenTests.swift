@@ -246,7 +246,7 @@ struct CitizenScreenTests {
     #expect(ratings.map { $0["outcome"]?.string } == ["urlShown", "urlClosed"])
     #expect(ratings.allSatisfy { $0["level"] == .null && $0["channel"] == "url" })
     try await server.end(Signals.terminate)
-    try await hall.end(besides: [url])
+    try await hall.end(besides: ["http://127.0.0.1:\(site)/"])
   }
 
   @Test func `it is used by the keyboard alone, and said to a screen reader`() async throws {
