@@ -76,6 +76,8 @@ actor RequestDesk {
     var watchers: Int
     var begun = false
     var cancelled = false
+    /// Why its effect could not be noted, and so must not happen.
+    var notBegun: Problem?
   }
 
   private let facilities: Facilities
@@ -183,9 +185,9 @@ actor RequestDesk {
       completion = try await work(CommandContext(request: request, caller: caller, desk: self))
       if let problem = await accepted.value { throw problem }
     } catch {
-      _ = await accepted.value
-      await withdraw(request.id, verb, role, error)
-      throw error
+      let problem = await accepted.value ?? running[request.id]?.notBegun ?? error
+      await withdraw(request.id, verb, role, problem)
+      throw problem
     }
     return try await conclude(
       request.id, Unsettled(verb: verb, role: role, fingerprint: fingerprint, completion: completion))
@@ -246,6 +248,7 @@ actor RequestDesk {
       return true
     } catch {
       running[id]?.begun = false
+      running[id]?.notBegun = error
       return false
     }
   }
