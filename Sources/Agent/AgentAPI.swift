@@ -83,7 +83,7 @@ struct AgentAPI: Sendable {
     return problem.response(facilities.settings.current.language)
   }
 
-  private struct Call: Sendable {
+  struct Call: Sendable {
     let route: Route
     let parameters: [String: String]
     let request: ServerRequest
@@ -217,7 +217,7 @@ struct AgentAPI: Sendable {
     }
   }
 
-  private func json(_ value: JSONValue, status: Int = 200) -> ServerResponse {
+  func json(_ value: JSONValue, status: Int = 200) -> ServerResponse {
     ServerResponse(
       status: status, headers: [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
       body: .bytes((try? JSON.encode(value)) ?? []))
@@ -373,44 +373,6 @@ struct AgentAPI: Sendable {
     return json(answer.body, status: answer.status)
   }
 
-  private func screens(_ call: Call) async throws(Problem) -> ServerResponse {
-    let screen = call.parameters["screen"] ?? call.body["screen"]?.string ?? "1"
-    switch call.route {
-    case .listScreens: return json(["screens": try await agent.screenKeys.list()])
-    case .pairScreen:
-      try await agent.screenKeys.pair(code: call.body["code"]?.string ?? "", screen: screen)
-      try audit(call, "screen \(screen) paired")
-      return json(["screen": .string(screen)])
-    case .makeScreenAddress:
-      try audit(call, "screen \(screen) given a new address")
-      return json(["url": .string(try await agent.screenKeys.address(for: screen))])
-    case .revokeScreen:
-      try audit(call, "screen \(screen) shut out")
-      try await agent.screenKeys.revoke(screen)
-      return json(["screen": .string(screen)])
-    default:
-      let database = facilities.database
-      let verdict: RatingChain.Verdict
-      do {
-        verdict = try await RatingChain.verify { after in
-          try await database.read { database throws(StoreError) in
-            try database.query(
-              "SELECT number, hash, content FROM ratingChain WHERE number > ? ORDER BY number LIMIT 1000",
-              after)
-          }
-        }
-      } catch {
-        throw Problem(.notStored, "\(error)")
-      }
-      return json([
-        "intact": .bool(verdict.isIntact), "links": .integer(verdict.links), "head": .string(verdict.head),
-        "missing": .array(verdict.missing.map(JSONValue.integer)),
-        "broken": .array(verdict.broken.map(JSONValue.integer)),
-        "unverifiable": .integer(verdict.unverifiable),
-      ])
-    }
-  }
-
   private func resolve(_ call: Call) async throws(Problem) -> ServerResponse {
     let id = call.parameters["requestId"] ?? ""
     let resolution = call.body["resolution"]?.string ?? ""
@@ -481,7 +443,7 @@ struct AgentAPI: Sendable {
     return json(state)
   }
 
-  private func audit(_ call: Call, _ what: String) throws(Problem) {
+  func audit(_ call: Call, _ what: String) throws(Problem) {
     do throws(SystemError) {
       try facilities.audit.note(call.caller, what)
     } catch {
