@@ -127,6 +127,36 @@ import WireJSON
     #expect(try await perform(desk).body == ["number": "A001"])
   }
 
+  @Test func `a command that could not be noted says that, has no effect and is not taken for cancelled`()
+    async throws
+  {
+    let office = try await Office()
+    let desk = RequestDesk(office.facilities)
+    let effects = Observed(0)
+    func refusal(_ id: String, also: @escaping @Sendable (Database) throws(StoreError) -> Void) async
+      -> Problem?
+    {
+      await problem { () throws(Problem) in
+        try await perform(desk, request(id)) { context throws(Problem) in
+          guard await context.begin(also: also) else { throw Problem(Fault(.commandCancelled)) }
+          effects.update { $0 += 1 }
+          return .done([:])
+        }
+      }
+    }
+    let full = await refusal("r-1") { _ throws(StoreError) in throw .full }
+    #expect(full?.code == ProblemCode.notStored.rawValue)
+    #expect(await state("r-1", office) == nil)
+    // Not even that it was accepted.
+    try await office.facilities.commit { database throws(StoreError) in
+      try database.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON request BEGIN SELECT RAISE(FAIL, 'no'); END")
+    }
+    let broken = await refusal("r-2") { _ in }
+    #expect(broken != nil && broken?.code != FaultCode.commandCancelled.rawValue)
+    #expect(effects.value == 0)
+  }
+
   @Test
   func `an effect whose answer could not be stored is not repeated, its answer is stored when there is room`()
     async throws
