@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RESULT(type, call)                 \
@@ -79,11 +81,18 @@ int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, int 
   return RESULT(int, epoll_ctl(epoll, operation, fd, &event));
 }
 
-int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int capacity, int milliseconds) {
+int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int capacity, int64_t nanoseconds) {
   struct epoll_event found[64];
   if (capacity > 64) capacity = 64;
-  // Not made again on EINTR: the caller works its timeout out anew.
-  int count = epoll_wait(epoll, found, capacity, milliseconds);
+  // Not made again on EINTR: the caller works its timeout out anew. In whole milliseconds, each wait would be half of one
+  // too long.
+  struct timespec time = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+  int count = epoll_pwait2(epoll, found, capacity, nanoseconds < 0 ? NULL : &time, NULL);
+  // Kernels before 5.11, and filters of system calls that do not know it.
+  if (count < 0 && (errno == ENOSYS || errno == EPERM)) {
+    int64_t milliseconds = nanoseconds < 0 ? -1 : nanoseconds / 1000000 + (nanoseconds % 1000000 != 0);
+    count = epoll_wait(epoll, found, capacity, milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
+  }
   if (count < 0) return -errno;
   for (int i = 0; i < count; i++) {
     events[i] = found[i].events;

@@ -336,8 +336,8 @@ public final class Poller: Sendable {
     }
   }
 
-  /// The time to sleep in milliseconds, rounded up, -1 without a deadline; published for rule 5.
-  private func nextTimeout() -> Int32 {
+  /// The time to sleep in nanoseconds, -1 without a deadline; published for rule 5.
+  private func nextTimeout() -> Int64 {
     state.withLock { state in
       // The first may belong to a wait that has ended. It stays: a task that reads again and again with the same timeout
       // would else bring the earliest deadline each time, and wake the thread each time to hear of it. The price is one
@@ -349,7 +349,7 @@ public final class Poller: Sendable {
       state.sleepsUntil = first.deadline
       let now = clinux_monotonic()
       guard first.deadline > now else { return 0 }
-      return Int32(clamping: (first.deadline - now - 1) / 1_000_000 + 1)
+      return Int64(clamping: first.deadline - now)
     }
   }
 

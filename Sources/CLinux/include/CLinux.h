@@ -34,7 +34,8 @@ enum {
 };
 // Registers one-shot (or level-triggered) interest; `token` comes back with the event.
 int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, int oneShot, uint64_t token);
-int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int capacity, int milliseconds);
+// Waits for so many nanoseconds; for ever when they are negative.
+int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int capacity, int64_t nanoseconds);
 // The events of `fd` among `events` within the time; 0 when there were none.
 int clinux_poll(int fd, int events, int milliseconds);
 
