@@ -101,4 +101,7 @@ struct Durations: Sendable {
   }
 
   var median: Double { quantile(0.5) }
+
+  /// 0 when there are none.
+  var mean: Double { sorted.isEmpty ? 0 : sorted.reduce(0, +) / Double(sorted.count) }
 }

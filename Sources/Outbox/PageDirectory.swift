@@ -20,11 +20,16 @@ actor PageDirectory {
   /// The one that is written to: its day, its name, and how many files more it takes.
   private var current: (day: String, name: String, room: Int)?
 
-  /// Empty files of the present day, the next one last.
+  /// Empty files whose names are on the disk, all of one day.
   private var spares: [Spare] = []
+  /// Empty files of the same day and of one directory, whose names are not.
+  private var unsettled: [Spare] = []
 
-  /// How many files are made at a time.
-  private static let sparesAtOnce = 8
+  private static let largeContent = 1 << 20
+  /// How many files are kept ready.
+  private static let sparesKept = 8
+  /// How many names go to the disk with one flush.
+  private static let settledAtOnce = 4
   /// How many files a directory gets: few enough to be listed in no time.
   private static let filesPerDirectory = 2000
 
@@ -55,6 +60,7 @@ actor PageDirectory {
   /// A file that is there already, empty, with its name on the disk.
   fileprivate struct Spare: Sendable {
     var day: String
+    var directory: String
     /// Below the root.
     var path: String
     var id: String
@@ -80,7 +86,8 @@ actor PageDirectory {
         do throws(SystemError) {
           let front = PageFile.plainFront(begun.header, digest: Self.noDigest).count
           try spare.file.write(draft.bytes, at: Int64(front))
-          spare.file.beginSync()
+          // A large page's digest takes longer than its way to the disk: then only the header is left for later.
+          if draft.bytes.count < Self.largeContent { spare.file.beginSync() } else { try spare.file.sync() }
         } catch {
           giveUp(spare)
           throw error
@@ -170,6 +177,7 @@ actor PageDirectory {
       try spare.file.close()
       // Its name was made long ago: somebody may have cleared the directory since.
       _ = try files.size("\(root)/\(spare.path)")
+      makeSpareLater(like: spare)
       return spare.path
     } catch {
       giveUp(spare)
@@ -180,42 +188,77 @@ actor PageDirectory {
   /// After a failure everything is made anew, the directory too.
   private func giveUp(_ spare: Spare) {
     current = nil
-    for spare in spares + [spare] { try? files.unlink("\(root)/\(spare.path)") }
-    spares = []
+    removeSpares(and: spare)
   }
 
-  /// A file to be written. They are made several at a time, so that a page does not wait for the flush of its directory.
+  private func removeSpares(and spare: Spare? = nil) {
+    for spare in spares + unsettled + [spare].compactMap({ $0 }) { try? files.unlink("\(root)/\(spare.path)") }
+    spares = []
+    unsettled = []
+  }
+
+  /// A file to be written.
   private func takeSpare(_ time: WallTime) throws(SystemError) -> Spare {
-    let calendar = time.calendar
-    let day = Self.digits(calendar.year, 4) + Self.digits(calendar.month, 2) + Self.digits(calendar.day, 2)
-    if spares.first.map({ $0.day != day }) ?? false {
-      for spare in spares { try? files.unlink("\(root)/\(spare.path)") }
-      spares = []
+    let day = Self.day(of: time)
+    if let other = (spares + unsettled).first?.day, other != day { removeSpares() }
+    if spares.isEmpty {
+      try makeSpare(day)
+      try settleSpares()
     }
-    if let spare = spares.popLast() { return spare }
-    let directory = try directory(of: day)
-    var made: [Spare] = []
-    do throws(SystemError) {
-      while made.count < Self.sparesAtOnce {
-        let id = Identifier.uuidV7()
-        let path = "\(directory)/\(id)"
-        let file = try files.open("\(root)/\(path)", .new(mode: 0o600))
-        made.append(Spare(day: day, path: path, id: id, file: file))
+    return spares.removeLast()
+  }
+
+  /// Makes a file for a later page, so that it need not wait for one: a name costs as much as the content of a small page.
+  private func makeSpareLater(like spare: Spare) {
+    Task {
+      guard spares.count + unsettled.count < Self.sparesKept, spare.day == current?.day else { return }
+      do throws(SystemError) {
+        try makeSpare(spare.day)
+        if unsettled.count >= Self.settledAtOnce { try settleSpares() }
+      } catch {
+        // The page that needs one makes it itself, and is told why it cannot.
+        removeSpares()
       }
+    }
+  }
+
+  private func makeSpare(_ day: String) throws(SystemError) {
+    let directory = try directory(of: day)
+    if let other = unsettled.first?.directory, other != directory { try settleSpares() }
+    let id = Identifier.uuidV7()
+    let path = "\(directory)/\(id)"
+    do throws(SystemError) {
+      let file = try files.open("\(root)/\(path)", .new(mode: 0o600))
+      unsettled.append(Spare(day: day, directory: directory, path: path, id: id, file: file))
+    } catch {
+      current = nil
+      throw error
+    }
+  }
+
+  /// Brings the names of files to the disk.
+  private func settleSpares() throws(SystemError) {
+    guard let directory = unsettled.first?.directory else { return }
+    do throws(SystemError) {
       try files.syncDirectory("\(root)/\(directory)")
     } catch {
       current = nil
-      for spare in made { try? files.unlink("\(root)/\(spare.path)") }
+      removeSpares()
       throw error
     }
-    spares = made.reversed()
-    return spares.removeLast()
+    spares = unsettled.reversed() + spares
+    unsettled = []
+  }
+
+  private static func day(of time: WallTime) -> String {
+    let calendar = time.calendar
+    return digits(calendar.year, 4) + digits(calendar.month, 2) + digits(calendar.day, 2)
   }
 
   /// This run's directory of that day, which is on the disk with its name.
   private func directory(of day: String) throws(SystemError) -> String {
-    if let current, current.day == day, current.room >= Self.sparesAtOnce {
-      self.current?.room -= Self.sparesAtOnce
+    if let current, current.day == day, current.room > 0 {
+      self.current?.room -= 1
       return current.name
     }
     var name = day
@@ -232,7 +275,7 @@ actor PageDirectory {
       current = nil
       throw error
     }
-    current = (day, name, Self.filesPerDirectory - Self.sparesAtOnce)
+    current = (day, name, Self.filesPerDirectory - 1)
     return name
   }
 

@@ -19,7 +19,7 @@ extension Database {
   static let applicationID: Int64 = 0x4841_4C4C
 
   /// The log is begun anew when so many pages are in it.
-  private static let logPages = 1000
+  private static let logPages = 2000
   /// How long the log may stay, in bytes: what each cycle writes over, so that nothing that was erased stays in its tail. A header,
   /// and 24 bytes more than a page for each.
   static let logLimit = 32 + logPages * (4096 + 24)
