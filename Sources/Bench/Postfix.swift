@@ -14,11 +14,28 @@ extension Measurement {
     let count = option(options, 0, 400)
     let postfix = try await PostfixPeer(bytes: 300_000).deliver(count)
     let own = try await ownDelivery(count)
+    let plain = try await plainCopies(count)
     return [
       Figure(
         name: "\(count) items of 300 kB, put in and delivered", value: Double(count) / own.seconds,
-        unit: "items/s", floor: Double(count) / postfix.seconds, bound: .ratioAtLeast(3))
+        unit: "items/s", floor: Double(count) / postfix.seconds, bound: .ratioAtLeast(3)),
+      Figure(
+        name: "the same, against two plain durable copies of each", value: Double(count) / own.seconds,
+        unit: "items/s", floor: Double(count) / plain.seconds),
     ]
+  }
+
+  /// What the disk allows at most: each item is flushed to it twice, here and at the far end.
+  private static func plainCopies(_ count: Int) async throws -> Duration {
+    let directory = try Files.makeTemporaryDirectory(prefix: "hall-bench-")
+    defer { Files.removeTree(directory) }
+    let receiver = try await Receiver(directory: directory + "/receiver")
+    let files = try (0..<count).map { number in
+      let path = "\(directory)/\(number)"
+      try Files.replaceDurable(path, bytes: OutboxRig.page(bytes: 300_000, number: number), mode: 0o600)
+      return path
+    }
+    return try await receiver.copyPlainly(files) + receiver.copyPlainly(files)
   }
 
   /// The same with the outbox: pages put in by two producers while the forwarder sends them.

@@ -192,7 +192,9 @@ actor PageDirectory {
   }
 
   private func removeSpares(and spare: Spare? = nil) {
-    for spare in spares + unsettled + [spare].compactMap({ $0 }) { try? files.unlink("\(root)/\(spare.path)") }
+    for spare in spares + unsettled + [spare].compactMap({ $0 }) {
+      try? files.unlink("\(root)/\(spare.path)")
+    }
     spares = []
     unsettled = []
   }

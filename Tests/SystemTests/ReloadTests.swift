@@ -132,7 +132,8 @@ import WireJSON
     let scan = Task { try? await position.call(.scan, ["role": "scanner"], body: ["requestId": "s-1"]) }
     try await feed.wait("page")
     try await devices.apply("hang", to: "scanner")
-    #expect(try await position.stop() == .exited(0), "the scanner answers nothing for ever: it was not waited for")
+    #expect(
+      try await position.stop() == .exited(0), "the scanner answers nothing for ever: it was not waited for")
     try await program.line(containing: "s-1")
     _ = await scan.value
 
