@@ -28,7 +28,8 @@ public enum JSON {
 
   /// A value of that type from JSON text. Members that the type does not know are passed over.
   public static func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws(JSONError) -> T {
-    try JSONScanner.check(bytes)
+    // That one lets pass what is not JSON.
+    _ = try JSONReader.read(bytes)
     do {
       return try JSONDecoder().decode(type, from: Data(bytes))
     } catch let error as JSONError {
@@ -42,7 +43,7 @@ public enum JSON {
 
   /// Whatever the text says.
   public static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSONValue {
-    try decode(JSONValue.self, from: bytes)
+    try JSONReader.read(bytes)
   }
 
   private static func translated(_ error: DecodingError) -> JSONError {

@@ -117,6 +117,30 @@ import WireJSON
         == String(decoding: theirs.dropFirst().dropLast(), as: UTF8.self))
   }
 
+  @Test(arguments: [
+    "0", "-0", "1", "-12", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
+    "-9223372036854775809", "1.5", "-0.25", "1e21", "1E-7", "1.7976931348623157e308", "5e-324",
+    "123456789012345678901234567890", "0.1", "true", "false", "null", #""""#, #""a\u0000b""#,
+    #""\"\\\/\b\f\n\r\t""#, #""\u00e9\u5c45\ud83d\ude00\uFFFF""#, "\"居住证 é e\u{301} 😀 \u{2028}\"",
+    #""before\nbetween\tafter""#, "[]", "[ ]", "{}", "{ }", "[1, 2 ,[3]]", #"{"a":{"b":[null]},"":"x"}"#,
+    #"{"a":1,"a":2}"#, #"{"\u0061":1}"#, " \t\r\n[ 1 , { \"a\" : true } ] \n",
+  ])
+  func `a text reads as the value that the system's decoder gives for it`(text: String) throws {
+    let value = try JSON.parse(Array(text.utf8))
+    // In an array of values the system's decoder does it all.
+    #expect(try JSON.decode([JSONValue].self, from: Array("[\(text)]".utf8)) == [value])
+  }
+
+  @Test(arguments: [
+    #""\ud800""#, #""\ud800x""#, #""\ud800\n""#, #""\ud83d\u0041""#, #""\ude00""#, #""\u12""#, #""\u12G4""#,
+    "1e400",
+    "-1e400",
+  ])
+  func `what stands for no character or no number is refused`(text: String) {
+    #expect(throws: JSONError.self) { try JSON.parse(Array(text.utf8)) }
+    #expect(throws: JSONError.self) { try JSON.decode([JSONValue].self, from: Array("[\(text)]".utf8)) }
+  }
+
   @Test(arguments: [Double.nan, .infinity, -.infinity])
   func `a number that is not finite cannot be written`(number: Double) {
     let error = #expect(throws: JSONError.self) { try JSON.encode(JSONValue.number(number)) }
