@@ -78,7 +78,12 @@ public enum Route: String, Sendable, CaseIterable {
   }
 
   /// What the route is.
-  public var specification: Specification {
+  public var specification: Specification { Self.specifications[self] ?? declared }
+
+  /// Made once: a command asks for its own several times.
+  private static let specifications = Dictionary(uniqueKeysWithValues: allCases.map { ($0, $0.declared) })
+
+  private var declared: Specification {
     switch self {
     case .status:
       .init(
