@@ -118,10 +118,12 @@ public actor HTTPClient {
       return shared.isClosed
     }
     if isClosed { pending.abort(.cancelled) }
-    let timer = Task { if await Poller.shared.sleep(for: timeout) { pending.abort(.timedOut) } }
+    // Both begin on this thread: a task of its own thread's would only be passed on.
+    let timer = Task.immediate { if await Poller.shared.sleep(for: timeout) { pending.abort(.timedOut) } }
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        if pending.wait(with: continuation) { Task { await body(self, pending) } } else { forget(pending) }
+        guard pending.wait(with: continuation) else { return forget(pending) }
+        Task.immediate { await body(self, pending) }
       }
     } onCancel: {
       pending.abort(.cancelled)
