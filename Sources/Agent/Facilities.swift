@@ -49,13 +49,23 @@ struct Facilities: Sendable {
     return data
   }
 
-  /// Puts events into the outbox with the agent's own rows in one commit, and wakes the forwarder.
+  /// Puts events into the outbox with the agent's own rows in one commit, and wakes the forwarder and whoever else follows
+  /// what is kept.
   func commit<T: Sendable>(
     _ body: @Sendable (Database) throws(StoreError) -> T
   ) async throws(Problem) -> T {
+    let result = try await note(body)
+    outbox.wake()
+    return result
+  }
+
+  /// Writes rows that concern nobody but their desk, in a commit of their own. Whoever is woken reads the database, and what a
+  /// caller waits for would have to wait for that.
+  func note<T: Sendable>(_ body: @Sendable (Database) throws(StoreError) -> T) async throws(Problem) -> T {
     do throws(StoreError) {
       let result = try await database.write(body)
-      outbox.wake()
+      // A reserve was given up on a full disk: that is to be told, and to be put right once there is room.
+      if !database.hasReserve { outbox.wake() }
       return result
     } catch {
       log(.error, "store", "\(error) \(error.advice)")

@@ -25,8 +25,8 @@ struct Completion: Sendable {
   var body: JSONValue
   /// False for a card's contents, which are given to the caller and nowhere else.
   var keepsBody = true
-  /// Rows and events of the same commit.
-  var also: @Sendable (Database) throws(StoreError) -> Void = { _ in }
+  /// Rows and events of the same commit; nil when there are none.
+  var also: (@Sendable (Database) throws(StoreError) -> Void)?
   /// What is told to the device once all that is on the disk.
   var afterwards: @Sendable () async -> Void = {}
 
@@ -39,7 +39,7 @@ struct Completion: Sendable {
 
   static func done(
     _ body: JSONValue, status: Int = 200,
-    also: @escaping @Sendable (Database) throws(StoreError) -> Void = { _ in }
+    also: (@Sendable (Database) throws(StoreError) -> Void)? = nil
   ) -> Completion {
     Completion(state: .done, status: status, body: body, also: also)
   }
@@ -155,7 +155,7 @@ actor RequestDesk {
   ) async -> Problem? {
     let now = WallTime.now()
     do throws(Problem) {
-      try await facilities.commit { database throws(StoreError) in
+      try await facilities.note { database throws(StoreError) in
         try database.run(
           """
           INSERT INTO request (id, verb, role, fingerprint, state, started, startedSeconds)
@@ -210,7 +210,7 @@ actor RequestDesk {
   /// is gone. One that somebody cancelled stays cancelled; one that the end of the service cut short does not.
   private func withdraw(_ id: String, _ verb: Route, _ role: String?, _ error: Problem) async {
     let cancelled = running[id]?.cancelled == true && !stopping
-    _ = try? await facilities.commit { database throws(StoreError) in
+    _ = try? await facilities.note { database throws(StoreError) in
       if cancelled {
         try database.run(
           "UPDATE request SET state = 'cancelled', status = ? WHERE id = ?",
@@ -224,13 +224,14 @@ actor RequestDesk {
 
   private func settle(_ id: String, _ completion: Completion) async throws(Problem) {
     let seal = facilities.seal
-    try await facilities.commit { database throws(StoreError) in
-      try completion.also(database)
+    let end: @Sendable (Database) throws(StoreError) -> Void = { database throws(StoreError) in
+      try completion.also?(database)
       let stored: SQLValue = completion.keepsBody ? try seal.store(completion.body, id: id) : .null
       try database.run(
         "UPDATE request SET state = ?, status = ?, document = ? WHERE id = ?",
         [.text(completion.state.rawValue), SQLValue(completion.status), stored, .text(id)])
     }
+    if completion.also == nil { try await facilities.note(end) } else { try await facilities.commit(end) }
   }
 
   fileprivate func begin(
