@@ -46,7 +46,7 @@ final class Daemon: Sendable {
 
   var isStopping: Bool { state.withLock { $0.isStopping } }
 
-  func stop(grace: Duration) async {
+  func stop(grace: Duration, ending: Duration, sending: Duration) async {
     let isFirst = state.withLock { state in
       defer { state.isStopping = true }
       return !state.isStopping
@@ -56,9 +56,9 @@ final class Daemon: Sendable {
     everyExchange { $0.endStream() }
     await drained(within: grace)
     everyExchange { $0.cancel() }
-    await drained(within: .seconds(1))
+    await drained(within: ending)
     everyExchange { $0.abandon() }
-    await drained(within: .milliseconds(200))
+    await drained(within: sending)
     // No connection is suspended now: the running handlers' were resumed, streams are ended, and new ones of
     // either get no further than `register` and `queue`. libmicrohttpd would abort the process otherwise.
     await Joining().stop(running, listening)

@@ -50,7 +50,10 @@ final class Exchange: Sendable {
     var phase = Phase.line
     /// libmicrohttpd waits to be resumed.
     var isSuspended = false
+    /// The client will not read the answer.
     var isGone = false
+    /// Nobody waits for the handler any more, which may not have begun yet.
+    var isCancelled = false
     var isAbandoned = false
     var task: Task<Void, Never>?
     var stream: StreamBody?
@@ -141,11 +144,11 @@ final class Exchange: Sendable {
     // Starts here and now: a handler that needs nobody else has answered when this returns, and costs no
     // change of threads.
     let task = Task.immediate { self.finish(await handler(request)) }
-    let isGone = state.withLock { state in
+    let isCancelled = state.withLock { state in
       state.task = task
-      return state.isGone
+      return state.isCancelled
     }
-    if isGone { task.cancel() }
+    if isCancelled { task.cancel() }
     return answerOrWait()
   }
 
@@ -224,6 +227,7 @@ final class Exchange: Sendable {
   func peerGone() {
     let (task, stream) = state.withLock { state in
       state.isGone = true
+      state.isCancelled = true
       return (state.task, state.stream)
     }
     task?.cancel()
@@ -231,7 +235,13 @@ final class Exchange: Sendable {
   }
 
   /// Tells the handler that nobody waits for its answer any more.
-  func cancel() { state.withLock { $0.task }?.cancel() }
+  func cancel() {
+    let task = state.withLock { state in
+      state.isCancelled = true
+      return state.task
+    }
+    task?.cancel()
+  }
 
   /// Ends a streamed answer.
   func endStream() { state.withLock { $0.stream }?.end() }

@@ -37,14 +37,20 @@ public final class HTTPServer: Sendable {
   ///
   /// Who connects meanwhile waits until the listening socket is closed at the end, or, if systemd holds it
   /// too, for the next server.
-  /// - Parameter grace: how long handlers may go on. Then they are cancelled, and one second later answered
-  ///   for with 503.
-  public func stop(grace: Duration = .seconds(5)) async { await daemon.stop(grace: grace) }
+  /// - Parameters:
+  ///   - grace: how long handlers may go on. Then they are cancelled.
+  ///   - ending: how long cancelled handlers may take to answer. Then they are answered for with 503.
+  ///   - sending: how long those answers may take to go out.
+  public func stop(
+    grace: Duration = .seconds(5), ending: Duration = .seconds(1), sending: Duration = .milliseconds(200)
+  ) async { await daemon.stop(grace: grace, ending: ending, sending: sending) }
 
   deinit {
     // A server that is let go without being stopped: its thread must not outlive it, nor may this wait for
     // it.
-    Task.detached { [daemon] in await daemon.stop(grace: .zero) }
+    Task.detached { [daemon] in
+      await daemon.stop(grace: .zero, ending: .seconds(1), sending: .milliseconds(200))
+    }
   }
 }
 

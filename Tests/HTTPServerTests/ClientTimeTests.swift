@@ -3,8 +3,9 @@ import Posix
 import TestKit
 import Testing
 
-/// One after the other: they measure.
-@Suite(.timeLimit(.minutes(1)), .serialized, .enabled(if: FarEnd.isExpected, FarEnd.isMissing))
+/// A far end that never says enough: that a request ends at all shows that its time is kept. How soon is the machine's
+/// business.
+@Suite(.timeLimit(.minutes(5)), .enabled(if: FarEnd.isExpected, FarEnd.isMissing))
 struct ClientTimeTests {
   private let directory: TemporaryDirectory
   private let path: String
@@ -16,20 +17,14 @@ struct ClientTimeTests {
     client = HTTPClient(target: .unix(path: path))
   }
 
-  /// The request must end with `.timedOut` and not before its time; and in one of some attempts, for the
-  /// machine may be busy, no later than 200 ms after it.
+  /// The request must end with `.timedOut` and not before its time.
   private func expectTimeOut(after timeout: Duration, _ path: String = "/", body: [UInt8]? = nil) async {
-    var times: [Duration] = []
-    repeat {
-      let time = await ContinuousClock().measure {
-        await #expect(throws: HTTPClientError.timedOut) {
-          _ = try await client.send(body == nil ? .get : .put, path, body: body ?? [], timeout: timeout)
-        }
+    let time = await ContinuousClock().measure {
+      await #expect(throws: HTTPClientError.timedOut) {
+        _ = try await client.send(body == nil ? .get : .put, path, body: body ?? [], timeout: timeout)
       }
-      #expect(time >= timeout)
-      times.append(time)
-    } while times.count < 10 && times.allSatisfy { $0 > timeout + .milliseconds(200) }
-    #expect(times.contains { $0 <= timeout + .milliseconds(200) }, "\(times)")
+    }
+    #expect(time >= timeout)
   }
 
   @Test(arguments: [
@@ -54,7 +49,8 @@ struct ClientTimeTests {
 
   @Test func `a request that waits for another one still has its own time`() async throws {
     let far = try await FarEnd.start(path: path, mode: ["hang"])
-    let first = Task { [client] in try await client.send(.get, "/first", timeout: .seconds(30)) }
+    // Longer than this test may last.
+    let first = Task { [client] in try await client.send(.get, "/first", timeout: .seconds(3600)) }
     #expect(try await far.nextLine() == "GET /first HTTP/1.1")
     await expectTimeOut(after: .milliseconds(300), "/second")
     first.cancel()
@@ -63,17 +59,29 @@ struct ClientTimeTests {
   }
 
   @Test func `a stream's time is for its header and not for its body`() async throws {
-    let far = try await FarEnd.start(path: path, mode: ["hang", "slowly:abcdef"])
+    let silent = try await FarEnd.start(path: path, mode: ["hang"])
     await #expect(throws: HTTPClientError.timedOut) {
       _ = try await client.stream("/", timeout: .milliseconds(100))
     }
-    let stream = try await client.stream("/", timeout: .seconds(1))
-    var body: [UInt8] = []
-    for try await piece in stream.pieces {
-      body += piece
-      if body.count == 6 { break }
+    await silent.kill()
+    // On a machine so busy that the header does not come in time, another attempt has more of it.
+    for seconds in [1, 8, 64] {
+      // A letter every 0.3 s: the body takes longer than the time.
+      let letters = [UInt8](repeating: UInt8(ascii: "a"), count: 4 * seconds)
+      let far = try await FarEnd.start(
+        path: path, mode: ["slowly:" + String(decoding: letters, as: UTF8.self)])
+      guard let stream = try? await client.stream("/", timeout: .seconds(seconds)) else {
+        await far.kill()
+        continue
+      }
+      var body: [UInt8] = []
+      for try await piece in stream.pieces {
+        body += piece
+        if body.count == letters.count { break }
+      }
+      #expect(body == letters)
+      return await far.kill()
     }
-    #expect(body == Array("abcdef".utf8))
-    await far.kill()
+    Issue.record("no header came in time")
   }
 }

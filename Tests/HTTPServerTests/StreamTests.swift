@@ -174,9 +174,8 @@ struct StreamTests {
     try await connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     source.yield("one")
     _ = try await connection.read(until: "one")
-    let clock = ContinuousClock()
-    let time = await clock.measure { await server.server.stop(grace: .seconds(30)) }
-    #expect(time < .seconds(25))
+    // It does not wait for the grace, which is longer than this test may last.
+    await server.server.stop(grace: .seconds(600))
     #expect(try await connection.readToEnd().hasSuffix("0\r\n\r\n"))
     await source.ended.wait()
   }
