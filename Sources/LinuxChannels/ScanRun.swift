@@ -107,12 +107,14 @@ final class ScanRun: Sendable {
       // A process inside a system call that does not return (a USB transfer) cannot be waited for.
       status = await process.wait(timeout: limit)
     }
-    // A backend's own helper processes may hold standard error open for longer.
-    let impatience = Task {
-      if await SystemTime().sleep(for: .seconds(1)) { process.errorOutput?.close() }
-    }
+    // All that it said is there to be read. The end may be long in coming: a backend's own helper processes may hold
+    // standard error open.
+    listener.cancel()
     await listener.value
-    impatience.cancel()
+    while let bytes = try? await process.errorOutput?.read(upTo: 4096, timeout: .zero), !bytes.isEmpty {
+      said.append(bytes)
+    }
+    process.errorOutput?.close()
     return status ?? .signalled(Signals.kill)
   }
 

@@ -5,9 +5,9 @@ import TestKit
 import Testing
 
 @Suite(
-  .timeLimit(.minutes(2)), .enabled(if: PrivateCUPS.isExpected, Comment(rawValue: PrivateCUPS.reason)))
+  .timeLimit(.minutes(5)), .enabled(if: PrivateCUPS.isExpected, Comment(rawValue: PrivateCUPS.reason)))
 struct CUPSQueueTests {
-  let limit = Duration.seconds(20)
+  let limit = Duration.seconds(200)
   let document = Array("%PDF-1.4\n% a receipt\n%%EOF\n".utf8)
 
   private func job(_ name: String, options: [(name: String, value: String)] = []) -> PrintJob {

@@ -4,7 +4,7 @@ import Posix
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct HTTPChannelTests {
-  let limit = Duration.seconds(20)
+  let limit = Duration.seconds(50)
 
   @Test func `a request reaches the device and its answer comes back with lower-case headers`() async throws {
     let server = try ScriptedServer()

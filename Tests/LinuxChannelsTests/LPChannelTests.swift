@@ -29,7 +29,7 @@ private struct Printer {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct LPChannelTests {
-  let limit = Duration.seconds(20)
+  let limit = Duration.seconds(50)
 
   @Test func `a long ticket goes through whole`() async throws {
     let printer = try Printer()

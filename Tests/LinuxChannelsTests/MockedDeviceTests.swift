@@ -8,7 +8,7 @@ import Testing
 
 /// A keypad and a reader as umockdev plays them: nodes, ioctl answers and what they send come from that program, not from
 /// here. It answers for a process that it has started, so that the tests of ``MockedDevices`` run in a child of this one.
-@Suite(.timeLimit(.minutes(2))) struct MockedDeviceTests {
+@Suite(.timeLimit(.minutes(5))) struct MockedDeviceTests {
   /// A numeric keypad, told as umockdev-record writes it.
   private static let keypad = """
     P: /devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/input/input7/event7
@@ -138,7 +138,7 @@ private enum Mocked {
 }
 
 /// What the child of ``MockedDeviceTests`` runs.
-@Suite(.enabled(if: Environment[Mocked.mark] != nil), .serialized, .timeLimit(.minutes(1)))
+@Suite(.enabled(if: Environment[Mocked.mark] != nil), .serialized, .timeLimit(.minutes(5)))
 struct MockedDevices {
   @Test func `a keypad's keys are heard as they go down`() async throws {
     let keypad = try await EvdevChannel.open(path: "/dev/input/event7")

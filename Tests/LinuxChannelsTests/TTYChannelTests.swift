@@ -17,19 +17,19 @@ private struct Device {
 
   func open() throws -> TTYChannel { try TTYChannel.open(path: path, line: LineSettings(baud: 115200)) }
   func send(_ text: String) async throws {
-    try await controller.write(Array(text.utf8), timeout: .seconds(5))
+    try await controller.write(Array(text.utf8), timeout: .seconds(50))
   }
   func receive(_ count: Int) async throws -> [UInt8] {
     var bytes: [UInt8] = []
     while bytes.count < count {
-      bytes += try await controller.read(upTo: count - bytes.count, timeout: .seconds(5))
+      bytes += try await controller.read(upTo: count - bytes.count, timeout: .seconds(50))
     }
     return bytes
   }
 }
 
 @Suite(.timeLimit(.minutes(1))) struct TTYChannelTests {
-  let limit = Duration.seconds(5)
+  let limit = Duration.seconds(50)
 
   @Test func `bytes pass both ways unchanged`() async throws {
     let device = try Device()

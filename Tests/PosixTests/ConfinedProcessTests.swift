@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// A confined program is a shell here: what it tries is written as a person would try it.
-@Suite(.timeLimit(.minutes(1))) struct ConfinedProcessTests {
+@Suite(.timeLimit(.minutes(5))) struct ConfinedProcessTests {
   private func run(
     _ script: String, input: [UInt8] = [], seconds: UInt32 = 5, memory: UInt64 = 1 << 30,
     in directory: String = "/usr"

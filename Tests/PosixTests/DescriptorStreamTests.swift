@@ -2,7 +2,7 @@ import Glibc
 import Posix
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct DescriptorStreamTests {
   private static func streams() throws -> (DescriptorStream, DescriptorStream) {
     let pair = try UnixSocket.pair()

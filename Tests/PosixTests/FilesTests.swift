@@ -3,7 +3,7 @@ import Posix
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct FilesTests {
   let directory: TemporaryDirectory
   init() throws { directory = try TemporaryDirectory() }

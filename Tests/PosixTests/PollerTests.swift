@@ -4,7 +4,7 @@ import Testing
 
 @testable import Posix
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct PollerTests {
   private static func send(_ bytes: [UInt8], to descriptor: borrowing Descriptor) {
     #expect(unsafe Glibc.write(descriptor.raw, bytes, bytes.count) == bytes.count)

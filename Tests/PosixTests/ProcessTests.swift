@@ -3,7 +3,7 @@ import Posix
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ProcessTests {
   @Test func `signals come as values, and the process lives`() async {
     await #expect(processExitsWith: .success) {

@@ -6,7 +6,7 @@ import Testing
 
 // Tests in which a listener is closed run in a process of their own: the test library starts processes at any time, and
 // until their `exec` these keep what is closed here open (see SpawnWindow).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct SocketTests {
   @Test func `a second listener on a live socket is refused, and the first goes on`() async throws {
     let directory = try TemporaryDirectory()

@@ -2,7 +2,7 @@ import Glibc
 import Posix
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TerminalTests {
   private static let every = (0...255).map { UInt8($0) }
 

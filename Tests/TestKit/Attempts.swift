@@ -4,11 +4,12 @@ internal import Posix
 public enum Attempts {
   /// Asks, with a pause after each time, until there is an answer. This file is the one place where tests wait for a clock.
   /// - Parameters:
-  ///   - limit: how long to go on.
+  ///   - limit: how long to pause in all: generous, as the machine may be busy. The test's own time may be over before.
   ///   - what: what is waited for, for the message when it does not come.
   /// - Throws: ``Programs/Failure`` when the time is over, and what `ask` throws.
+  @discardableResult
   public static func until<Answer>(
-    _ what: String, limit: Duration = .seconds(30), _ ask: () async throws -> Answer?
+    _ what: String, limit: Duration = .seconds(240), _ ask: () async throws -> Answer?
   ) async throws -> Answer {
     var pause = Duration.milliseconds(5)
     var waited = Duration.zero

@@ -88,11 +88,13 @@ public final class PrivateCUPS: Sendable {
         )
       }
     server.withLock { $0 = process }
-    for _ in 0..<1000 {
-      if (try? UnixSocket.connect(path: socket)) != nil { return }
-      if await process.wait(timeout: .milliseconds(10)) != nil { break }
+    // It tells nobody when it listens.
+    try await Attempts.until("cupsd listens") { () -> Bool? in
+      if await process.wait(timeout: .zero) != nil {
+        throw Programs.Failure(description: "cupsd does not start: \(log)")
+      }
+      return (try? UnixSocket.connect(path: socket)) != nil ? true : nil
     }
-    throw Programs.Failure(description: "cupsd does not start: \(log)")
   }
 
   /// Ends it in good order.

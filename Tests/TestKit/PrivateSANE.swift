@@ -26,9 +26,10 @@ public final class PrivateSANE: Sendable {
   /// What reading a page returns from now on, in every program that is started: `Default`, or a status such as
   /// `SANE_STATUS_JAMMED`.
   public func answer(_ status: String) throws(SystemError) {
-    // Without these lines the backend begins with a resolution of almost nothing. With an error it has to wait before
-    // its first byte: its own thread would else write to a pipe that is closed already, and the signal handler for that
-    // waits, in that thread, for the thread's end.
+    // Without these lines the backend begins with a resolution of almost nothing. With an error its own thread must not
+    // come to its first byte before the end: it would write to a pipe that is closed already, or be in the middle of
+    // writing to one that is full, and the signal handler for that waits, in that thread, for the thread's end. So it
+    // waits a quarter of an hour; the end takes it out of that.
     let text = """
       number_of_devices 2
       mode Color
@@ -40,7 +41,7 @@ public final class PrivateSANE: Sendable {
       test-picture "Color pattern"
       read-status-code "\(status)"
       read-delay \(status != "Default")
-      read-delay-duration 200000
+      read-delay-duration \(status == "Default" ? 200_000 : 900_000_000)
       geometry_min 0.0
       geometry_max 200.0
       geometry_quant 1.0

@@ -29,10 +29,10 @@ public enum Programs {
   public static func run(_ name: String, _ arguments: String...) async throws -> String {
     let process = try ChildProcess.spawn(name, arguments: arguments, standardOutput: .pipe)
     var output: [UInt8] = []
-    while let bytes = try await process.output?.read(upTo: 65536, timeout: .seconds(30)), !bytes.isEmpty {
+    while let bytes = try await process.output?.read(upTo: 65536, timeout: nil), !bytes.isEmpty {
       output += bytes
     }
-    let status = await process.wait(timeout: .seconds(30))
+    let status = await process.wait(timeout: nil)
     guard status == .exited(0) else {
       throw Failure(
         description: "\(name) \(arguments.joined(separator: " ")): \(status.map { "\($0)" } ?? "no end")")
