@@ -7,6 +7,8 @@ public import WireJSON
 /// The protocol goes over a pipe, as `--remote-debugging-pipe` has it: JSON texts with a NUL after each, to the browser's
 /// descriptor 3 and from its descriptor 4. Nobody else on the machine can reach it.
 public actor Browser {
+  /// How long the browser may take to answer, and a page to become as it is waited for.
+  public nonisolated let patience: Duration
   private let process: ChildProcess
   private var lastCall = 0
   private var calls: [Int: CheckedContinuation<Result<JSONValue, BrowserError>, Never>] = [:]
@@ -29,8 +31,12 @@ public actor Browser {
   }
 
   /// Starts Debian's Chromium.
-  /// - Parameter directory: where it may write; its profile goes there.
-  public static func start(in directory: String) async throws(BrowserError) -> Browser {
+  /// - Parameters:
+  ///   - directory: where it may write; its profile goes there.
+  ///   - patience: how long it may take to answer, and a page to become as it is waited for.
+  public static func start(
+    in directory: String, patience: Duration = .seconds(60)
+  ) async throws(BrowserError) -> Browser {
     guard let path else { throw .notStarted("chromium is not installed") }
     let words = [
       path, "--headless=new", "--remote-debugging-pipe", "--user-data-dir=\(directory)/browser",
@@ -58,13 +64,16 @@ public actor Browser {
     } catch {
       throw .notStarted("\(error)")
     }
-    let browser = Browser(process)
+    let browser = Browser(process, patience)
     await browser.begin()
     _ = try await browser.call("Target.setDiscoverTargets", ["discover": true])
     return browser
   }
 
-  private init(_ process: ChildProcess) { self.process = process }
+  private init(_ process: ChildProcess, _ patience: Duration) {
+    self.process = process
+    self.patience = patience
+  }
 
   private func begin() {
     let output = process.output
@@ -132,15 +141,22 @@ public actor Browser {
   public func wait(until condition: @Sendable (isolated Browser) -> Bool) async throws(BrowserError) {
     while !condition(self) {
       if hasGone { throw .gone }
-      await withCheckedContinuation { watchers.append($0) }
+      if Task.isCancelled { throw .timeout("what the browser tells") }
+      await withTaskCancellationHandler {
+        await withCheckedContinuation { watchers.append($0) }
+      } onCancel: {
+        Task { await self.wake() }
+      }
     }
   }
 
   /// Sends a command of the protocol, and gives its result.
-  /// - Parameter session: the page's; nil for the browser itself.
+  /// - Parameters:
+  ///   - session: the page's; nil for the browser itself.
+  ///   - timeout: how long the answer may take; longer than ``patience`` unless given, as a page says better what it waits
+  ///     for.
   public func call(
-    _ method: String, _ parameters: JSONValue = [:], session: String? = nil,
-    timeout: Duration = .seconds(60)
+    _ method: String, _ parameters: JSONValue = [:], session: String? = nil, timeout: Duration? = nil
   ) async throws(BrowserError) -> JSONValue {
     if hasGone { throw .gone }
     lastCall += 1
@@ -152,19 +168,23 @@ public actor Browser {
     let text = ((try? JSON.encode(JSONValue.object(message))) ?? []) + [0]
     let input = process.input
     let timer = Task {
-      if await Poller.shared.sleep(for: timeout) { self.giveUp(id, method) }
+      if await Poller.shared.sleep(for: timeout ?? patience * 1.5) { self.giveUp(id, method) }
     }
     defer { timer.cancel() }
-    return try await withCheckedContinuation { continuation in
-      calls[id] = continuation
-      Task {
-        // Commands of one task follow each other; those of several may mix only whole, as the stream takes one at a time.
-        do throws(StreamWriteError) {
-          try await input?.write(text, timeout: .seconds(30))
-        } catch {
-          self.giveUp(id, "\(method): \(error.reason)")
+    return try await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        calls[id] = continuation
+        Task {
+          // Commands of one task follow each other; those of several may mix only whole, as the stream takes one at a time.
+          do throws(StreamWriteError) {
+            try await input?.write(text, timeout: patience)
+          } catch {
+            self.giveUp(id, "\(method): \(error.reason)")
+          }
         }
       }
+    } onCancel: {
+      Task { await self.giveUp(id, method) }
     }.get()
   }
 
@@ -192,6 +212,9 @@ public actor Browser {
     for domain in ["Network", "Page", "Runtime", "Log"] {
       _ = try await call("\(domain).enable", session: session)
     }
+    _ = try await call(
+      "Page.addScriptToEvaluateOnNewDocument", ["source": .string(BrowserPage.viewRecorder)], session: session
+    )
     _ = try await call("Emulation.setTouchEmulationEnabled", ["enabled": true], session: session)
     return BrowserPage(browser: self, target: target, session: session)
   }

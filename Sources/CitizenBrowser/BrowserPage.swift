@@ -44,7 +44,8 @@ public struct BrowserPage: Sendable {
 
   /// Waits until an expression is true of the page, and gives its value.
   @discardableResult
-  public func wait(until condition: String, seconds: Int = 45) async throws(BrowserError) -> JSONValue {
+  public func wait(until condition: String) async throws(BrowserError) -> JSONValue {
+    let seconds = browser.patience.components.seconds
     let script = """
       new Promise((resolve, reject) => {
         const test = () => { try { return (\(condition)); } catch { return null; } };
@@ -68,6 +69,33 @@ public struct BrowserPage: Sendable {
       return try await evaluate(script)
     }
   }
+
+  /// Waits until the page has shown a view (`data-view` of its body) after the last one that was waited for; it may have
+  /// gone on to another since, for some views last for moments only.
+  public func seen(_ view: String) async throws(BrowserError) {
+    try await wait(
+      until: """
+        (() => {
+          const at = window.viewsShown.indexOf(\(Self.quote(view)));
+          if (at < 0) return false;
+          window.viewsShown.splice(0, at + 1);
+          return true;
+        })()
+        """)
+  }
+
+  /// Keeps the views of a document in the order in which they were shown.
+  static let viewRecorder = """
+    window.viewsShown = [];
+    {
+      let last = null;
+      new MutationObserver((changes) => {
+        for (const view of [...changes.map((change) => change.oldValue), document.body?.dataset.view]) {
+          if (view && view !== last) window.viewsShown.push(last = view);
+        }
+      }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-view"], attributeOldValue: true });
+    }
+    """
 
   /// A text as the page's language writes it.
   public static func quote(_ text: String) -> String {
@@ -158,6 +186,10 @@ public struct BrowserPage: Sendable {
     return bytes
   }
 
-  /// Loads the page anew.
-  public func reload() async throws(BrowserError) { try await call("Page.reload") }
+  /// Loads the page anew, and waits until nothing of the old one is left to be touched.
+  public func reload() async throws(BrowserError) {
+    try await evaluate("window.isOld = true")
+    try await call("Page.reload")
+    try await wait(until: "!window.isOld")
+  }
 }

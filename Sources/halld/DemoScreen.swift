@@ -49,7 +49,7 @@ struct DemoScreen: Sendable {
     try await demo.lock()
     await demo.client.close()
     await agent.stop()
-    try await page.wait(until: "document.body.dataset.view === 'joining'")
+    try await page.seen("joining")
     try await demo.take("joining")
     let complaints = await browser.complaints.filter { !$0.contains("Failed to load resource") }
     let strangers = await browser.requested.map(\.url).filter { !isHere($0) }
@@ -71,11 +71,11 @@ struct DemoScreen: Sendable {
   // MARK: The visit
 
   private func pair() async throws {
-    try await seen("pairing")
+    try await page.seen("pairing")
     try await take("pairing")
     let code = try await page.evaluate("shown.code")
     _ = try await client.call(.pairScreen, body: ["code": code])
-    try await seen("idle")
+    try await page.seen("idle")
     try await show([
       "content": "idle", "title": "示范市政务服务中心", "titleEnglish": "Example City Service Centre",
       "text": "请留意叫号，到 07 号窗口办理业务。", "textEnglish": "Please come to window 07 when your number is called.",
@@ -89,7 +89,7 @@ struct DemoScreen: Sendable {
     _ = try await client.call(
       .openVisit, body: ["requestId": "screen-visit", "window": "07", "staffNumber": "S0137"])
     try await show(["content": "called", "number": "A023"])
-    try await seen("called")
+    try await page.seen("called")
     try await take("called")
 
     async let fields = show([
@@ -100,9 +100,9 @@ struct DemoScreen: Sendable {
         ["label": "办理事项", "labelEnglish": "Item", "value": "居住证签注"],
         ["label": "联系电话", "labelEnglish": "Telephone", "value": "138****0000"],
         ["label": "领取方式", "labelEnglish": "Collection", "value": "邮寄到家"],
-      ],
+      ], "timeoutSeconds": 600,
     ])
-    try await seen("confirm")
+    try await page.seen("confirm")
     try await take("fields")
     try await page.touch("#view button.first")
     _ = try await fields
@@ -111,7 +111,8 @@ struct DemoScreen: Sendable {
       .showDocument, ["role": "screen"],
       query: [
         ("requestId", "screen-document"), ("title", "居住证签注申请表"), ("titleEnglish", "Application form"),
-      ], body: PageImages.all[0], contentType: "image/jpeg", timeout: .seconds(300))
+        ("timeoutSeconds", "600"),
+      ], body: PageImages.all[0], contentType: "image/jpeg", timeout: .seconds(700))
     try await page.wait(until: "document.querySelector('#accept:enabled')")
     try await take("document")
     try await page.touch("#accept")
@@ -127,12 +128,12 @@ struct DemoScreen: Sendable {
       "titleEnglish": "Follow your case", "text": "请用手机扫描二维码查询办理进度。",
       "textEnglish": "Scan the code with your phone to follow your case.",
     ])
-    try await seen("qr")
+    try await page.seen("qr")
     try await take("qr")
     async let elsewhere = show([
       "content": "url", "url": .string(elsewhere), "rating": true, "timeoutSeconds": 600,
     ])
-    try await seen("url")
+    try await page.seen("url")
     try await take("url")
     let own = page.target
     try await page.browser.wait { $0.windows.keys.contains { $0 != own } }
@@ -148,8 +149,9 @@ struct DemoScreen: Sendable {
 
   private func sign() async throws {
     async let signature = client.call(
-      .collectSignature, ["role": "screen"], body: ["requestId": "screen-signature"], timeout: .seconds(300))
-    try await seen("signature")
+      .collectSignature, ["role": "screen"], body: ["requestId": "screen-signature", "timeoutSeconds": 600],
+      timeout: .seconds(700))
+    try await page.seen("signature")
     for stroke in Self.strokes { try await page.draw(stroke, on: "#pad") }
     try await take("signature")
     try await page.touch("#sign")
@@ -172,7 +174,9 @@ struct DemoScreen: Sendable {
       body: [
         "requestId": .string("screen-rating-\(service)"), "serviceNumber": .integer(service),
         "serviceName": service == 1 ? "居住证签注" : "不动产登记信息查询及复制打印服务",
-      ], timeout: .seconds(300))
+        // Pictures are taken meanwhile.
+        "timeoutSeconds": 600,
+      ], timeout: .seconds(700))
     try await page.wait(until: "document.querySelectorAll('[data-level]').length === 5")
     try await take(names[0], large: true)
     try await page.touch("[data-level=\"\(level)\"]")
@@ -185,12 +189,12 @@ struct DemoScreen: Sendable {
     try await take(names[1], large: true)
     try await page.touch("#submit")
     _ = try await rating
-    try await seen("thanks")
+    try await page.seen("thanks")
   }
 
   private func lock() async throws {
     _ = try await client.call(.changeDevice, ["role": "screen"], body: ["admin": "locked"])
-    try await seen("outOfService")
+    try await page.seen("outOfService")
     try await take("out-of-service")
   }
 
@@ -200,10 +204,6 @@ struct DemoScreen: Sendable {
     var body = body
     body["requestId"] = .string("screen-\(Identifier.uuidV4().prefix(8))")
     _ = try await client.call(.showScreen, ["role": "screen"], body: body, timeout: .seconds(700))
-  }
-
-  private func seen(_ view: String) async throws {
-    try await page.wait(until: "document.body.dataset.view === \(BrowserPage.quote(view))")
   }
 
   /// Takes the view's picture in every language and size. The view is held: the agent may have gone on meanwhile.

@@ -35,7 +35,7 @@ struct BrowserHall {
       port = screen:1
       """, forward: ", signature")
     try await position.start()
-    let browser = try await Browser.start(in: files.path)
+    let browser = try await Browser.start(in: files.path, patience: .seconds(240))
     let address = try await position.call(.makeScreenAddress, ["screen": "1"], body: [:])["url"]?.string ?? ""
     let page = try await browser.open(address)
     let hall = BrowserHall(
@@ -45,15 +45,15 @@ struct BrowserHall {
     return hall
   }
 
-  func seen(_ view: String) async throws {
-    try await page.wait(until: "document.body.dataset.view === '\(view)'")
-  }
+  func seen(_ view: String) async throws { try await page.seen(view) }
 
+  /// Asks the citizen something; for ten minutes unless it says how long, as the machine may be busy.
   @discardableResult
   func call(_ route: Route, _ id: String, _ members: JSONValue = [:]) async throws -> JSONValue {
     var body = members
     body["requestId"] = .string(id)
-    return try await position.call(route, ["role": "screen"], body: body, timeout: .seconds(300))
+    body["timeoutSeconds"] = members["timeoutSeconds"] ?? 600
+    return try await position.call(route, ["role": "screen"], body: body, timeout: .seconds(700))
   }
 
   /// The data of the ratings that the intake has, once everything is delivered.

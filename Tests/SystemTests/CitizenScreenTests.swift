@@ -9,7 +9,7 @@ import WireJSON
 
 /// The citizen's screen in a browser that others wrote, from the citizen's finger to the intake.
 @Suite(
-  .timeLimit(.minutes(3)), .serialized, .enabled(if: BrowserHall.isExpected, "chromium is not installed"))
+  .timeLimit(.minutes(10)), .serialized, .enabled(if: BrowserHall.isExpected, "chromium is not installed"))
 struct CitizenScreenTests {
   @Test func `each level is rated with its reasons and a comment, and the counter does not learn which`()
     async throws
@@ -105,13 +105,16 @@ struct CitizenScreenTests {
     async let declined = hall.call(.askRating, "r-2", ["serviceNumber": 2])
     try await hall.page.touch("#decline")
     #expect(try await declined["outcome"] == "declined")
-    async let left = hall.call(.askRating, "r-3", ["serviceNumber": 3, "timeoutSeconds": 8])
+    // Time enough for a press also on a busy machine; after it this has to pass.
+    async let left = hall.call(.askRating, "r-3", ["serviceNumber": 3, "timeoutSeconds": 20])
     try await hall.page.touch("[data-level=\"4\"]")
     #expect(try await left["outcome"] == "rated")
-    async let patient = hall.call(.askRating, "r-4", ["serviceNumber": 4, "timeoutSeconds": 20])
-    try await hall.page.wait(until: "shown.kind === 'rating' && endsAt - performance.now() < 18500")
+    async let patient = hall.call(.askRating, "r-4", ["serviceNumber": 4, "timeoutSeconds": 30])
+    // The page counts the last 30 s down, second by second.
+    try await hall.page.wait(
+      until: "shown.kind === 'rating' && (window.firstEnd = endsAt) - performance.now() < 28500")
     try await hall.page.touch("#more")
-    try await hall.page.wait(until: "endsAt - performance.now() > 18500")
+    try await hall.page.wait(until: "endsAt > window.firstEnd + 1000")
     try await hall.page.touch("[data-level=\"5\"]")
     try await hall.page.touch("#submit")
     #expect(try await patient["outcome"] == "rated")
@@ -147,7 +150,7 @@ struct CitizenScreenTests {
     #expect(Set(rating["reasons"]?.array?.compactMap(\.string) ?? []) == ["511", "513"])
     // The next citizen begins in Chinese and in the usual size.
     _ = try await hall.position.call(.openVisit, body: ["requestId": "v-2"])
-    async let next = hall.call(.askRating, "r-2", ["serviceNumber": 1, "timeoutSeconds": 60])
+    async let next = hall.call(.askRating, "r-2", ["serviceNumber": 1])
     try await hall.page.wait(until: "document.querySelectorAll('[data-level]').length === 5")
     #expect(try await hall.page.evaluate("document.documentElement.lang") == "zh-CN")
     #expect(try await hall.page.evaluate("document.documentElement.classList.contains('large')") == false)
@@ -161,9 +164,7 @@ struct CitizenScreenTests {
     async throws
   {
     let hall = try await BrowserHall.start()
-    let asking = Task {
-      try? await hall.call(.askRating, "r-1", ["serviceNumber": 1, "timeoutSeconds": 120])
-    }
+    let asking = Task { try? await hall.call(.askRating, "r-1", ["serviceNumber": 1]) }
     try await hall.page.wait(until: "document.querySelectorAll('[data-level]').length === 5")
     if pressed {
       try await hall.page.touch("[data-level=\"2\"]")
@@ -177,7 +178,7 @@ struct CitizenScreenTests {
     try await hall.page.touch("[data-code=\"214\"]")
     try await hall.page.touch("#submit")
     try await hall.seen("thanks")
-    let again = try await hall.call(.askRating, "r-1", ["serviceNumber": 1, "timeoutSeconds": 120])
+    let again = try await hall.call(.askRating, "r-1", ["serviceNumber": 1])
     #expect(again["outcome"] == "rated")
     let ratings = try await hall.ratings()
     #expect(ratings.count == 1)
@@ -223,24 +224,20 @@ struct CitizenScreenTests {
     try await server.line(containing: "Serving HTTP")
     let url = "http://127.0.0.1:\(site)/index.html"
     let body: JSONValue = [
-      "content": "url", "url": .string(url), "rating": true, "timeoutSeconds": 3, "serviceNumber": 1,
+      "content": "url", "url": .string(url), "rating": true, "timeoutSeconds": 20, "serviceNumber": 1,
     ]
-    async let shown = hall.call(.showScreen, "u-1", body)
-    try await hall.browser.wait { $0.windows.values.contains(url) }
-    let window = try #require(await hall.browser.windows.first { $0.value == url }?.key)
-    let other = try await hall.browser.attach(window)
-    #expect(
-      try await other.evaluate("document.title === 'SecurityError' && document.referrer === ''") == true)
-    #expect(try await shown["outcome"] == "shown")
+    #expect(try await hall.call(.showScreen, "u-1", body)["outcome"] == "shown")
     // Its time is over, and so is it.
     try await hall.browser.wait { !$0.windows.values.contains(url) }
     var longer = body
-    longer["timeoutSeconds"] = 120
+    longer["timeoutSeconds"] = 600
     longer["serviceNumber"] = 2
     async let closed = hall.call(.showScreen, "u-2", longer)
     try await hall.browser.wait { $0.windows.values.contains(url) }
-    let second = try #require(await hall.browser.windows.first { $0.value == url }?.key)
-    _ = try await hall.browser.call("Target.closeTarget", ["targetId": .string(second)])
+    let window = try #require(await hall.browser.windows.first { $0.value == url }?.key)
+    let other = try await hall.browser.attach(window)
+    try await other.wait(until: "document.title === 'SecurityError' && document.referrer === ''")
+    _ = try await hall.browser.call("Target.closeTarget", ["targetId": .string(window)])
     #expect(try await closed["outcome"] == "closed")
     let ratings = try await hall.ratings()
     #expect(ratings.map { $0["outcome"]?.string } == ["urlShown", "urlClosed"])
@@ -295,7 +292,7 @@ struct CitizenScreenTests {
   @Test func `a citizen whom nobody asked is asked when the visit closes`() async throws {
     let hall = try await BrowserHall.start("correction = 0 s")
     let visit = try await hall.position.call(.openVisit, body: ["requestId": "v-1"])["visit"]?.string ?? ""
-    async let closed = hall.position.call(.closeVisit, ["visit": visit], timeout: .seconds(120))
+    async let closed = hall.position.call(.closeVisit, ["visit": visit], timeout: .seconds(700))
     try await hall.page.touch("[data-level=\"5\"]")
     try await hall.page.touch("#submit")
     #expect(try await closed["ratingAsked"] == true)

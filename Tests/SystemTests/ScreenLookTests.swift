@@ -9,7 +9,7 @@ import WireJSON
 
 /// What the citizen's screen looks like to eyes, and to those who have others read it to them.
 @Suite(
-  .timeLimit(.minutes(5)), .serialized, .enabled(if: BrowserHall.isExpected, "chromium is not installed"))
+  .timeLimit(.minutes(15)), .serialized, .enabled(if: BrowserHall.isExpected, "chromium is not installed"))
 struct ScreenLookTests {
   private static let sizes = [(1920, 1080), (1024, 600), (800, 1280)]
 
