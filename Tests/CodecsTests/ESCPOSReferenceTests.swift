@@ -32,7 +32,7 @@ import Testing
   }()
 
   @Test(
-    .timeLimit(.minutes(1)),
+    .timeLimit(.minutes(5)),
     .enabled("python3 cannot import escpos.printer: install python-escpos 3.x", { await isNeeded() }))
   func `every command is the same as python-escpos' and is read back from its bytes`() async throws {
     let result = try await Self.python([Self.script])

@@ -22,7 +22,7 @@ ask() {
   who=$1 what=$2
   shift 2
   result=0
-  "$@" curl --silent --output /dev/null --max-time 5 --write-out "$who $what %{http_code} " "http://$what:$port/" || result=$?
+  "$@" curl --silent --output /dev/null --max-time 60 --write-out "$who $what %{http_code} " "http://$what:$port/" || result=$?
   echo "$result"
 }
 # The agent has begun to listen when its own loopback answers.
@@ -38,7 +38,7 @@ sleep 0.2
 tries=0
 until nsenter --target $other --net python3 -c 'import socket; socket.create_connection(("10.213.7.1", 5999), 5)' 2>/dev/null; do
   tries=$((tries + 1))
-  [ $tries -lt 100 ] || exit 1
+  [ $tries -lt 600 ] || exit 1
   sleep 0.1
 done
 echo "cable carries"

@@ -5,7 +5,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)), .enabled(if: FarEnd.isExpected, FarEnd.isMissing))
+@Suite(.timeLimit(.minutes(5)), .enabled(if: FarEnd.isExpected, FarEnd.isMissing))
 struct ClientTests {
   private let directory: TemporaryDirectory
   private let path: String

@@ -5,7 +5,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct LifetimeTests {
   @Test func `a client that goes away cancels the handler of its request`() async throws {
     let (started, cancelled) = (Signal(), Signal())

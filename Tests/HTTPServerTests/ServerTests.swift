@@ -4,7 +4,7 @@ import Posix
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ServerTests {
   @Test func `a request arrives with its parts taken apart`() async throws {
     let (requests, arrived) = AsyncStream.makeStream(of: ServerRequest.self)

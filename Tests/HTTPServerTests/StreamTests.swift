@@ -4,7 +4,7 @@ import Posix
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct StreamTests {
   /// A handler that streams what the test yields, and a signal for the stream's end.
   struct Source: Sendable {

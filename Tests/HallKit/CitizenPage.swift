@@ -32,9 +32,9 @@ package struct CitizenPage: Sendable {
     }
     if method != "GET" { text += "Content-Length: \(body.utf8.count)\r\n" }
     let stream = DescriptorStream(try Loopback.connect(port: port))
-    try await stream.write(Array((text + "\r\n" + body).utf8), timeout: .seconds(30))
+    try await stream.write(Array((text + "\r\n" + body).utf8), timeout: .seconds(300))
     var bytes: [UInt8] = []
-    while let more = try? await stream.read(upTo: 65_536, timeout: .seconds(30)), !more.isEmpty {
+    while let more = try? await stream.read(upTo: 65_536, timeout: .seconds(300)), !more.isEmpty {
       bytes += more
     }
     return try #require(PageReply(bytes))
@@ -58,7 +58,7 @@ package struct CitizenPage: Sendable {
     let request =
       "GET /events HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nAuthorization: Bearer \(token)\r\n"
       + "Connection: close\r\n\r\n"
-    try await stream.write(Array(request.utf8), timeout: .seconds(30))
+    try await stream.write(Array(request.utf8), timeout: .seconds(300))
     return PageViews(stream)
   }
 

@@ -127,7 +127,7 @@ package final class Position: Sendable {
   package func call(
     _ route: Route, _ parameters: [String: String] = [:], query: [(String, String)] = [],
     body: JSONValue? = nil,
-    timeout: Duration = .seconds(60)
+    timeout: Duration = .seconds(300)
   ) async throws(AgentCallError) -> JSONValue {
     let client = AgentClient(socket: socket, language: .english)
     do throws(AgentCallError) {
@@ -149,7 +149,7 @@ package final class Position: Sendable {
     let client = AgentClient(socket: socket, language: .english)
     let bytes = try await client.raw(
       .print, ["role": role], query: [("requestId", request)], body: document, contentType: "application/pdf",
-      timeout: .seconds(120))
+      timeout: .seconds(300))
     await client.close()
     let answer = try JSON.parse(bytes)
     check(Answer(route: .print, status: 200, body: answer))
@@ -161,7 +161,7 @@ package final class Position: Sendable {
     let client = AgentClient(socket: socket, language: .english)
     let bytes = try await client.raw(
       .showDocument, ["role": role], query: [("requestId", request)], body: document,
-      contentType: "application/pdf", timeout: .seconds(120))
+      contentType: "application/pdf", timeout: .seconds(300))
     await client.close()
     let answer = try JSON.parse(bytes)
     check(Answer(route: .showDocument, status: 200, body: answer))
@@ -220,7 +220,7 @@ package final class Position: Sendable {
   /// Waits until everything has been delivered, and gives the outbox's status. An agent that just stops and starts again is
   /// asked again.
   @discardableResult
-  package func delivered(limit: Duration = .seconds(120)) async throws -> JSONValue {
+  package func delivered(limit: Duration = .seconds(240)) async throws -> JSONValue {
     var last = "no answer"
     do {
       return try await Attempts.until("everything delivered", limit: limit) { () -> JSONValue? in

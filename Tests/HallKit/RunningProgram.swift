@@ -96,19 +96,19 @@ package final class RunningProgram: Sendable {
     return try await status()
   }
 
-  /// Waits for its end, however long it takes, and for all that it printed.
-  package func lasting() async throws -> Posix.ExitStatus {
-    guard let status = await process.wait(timeout: nil) else { throw CancellationError() }
-    await printed.wait { $0.openStreams == 0 }
-    return status
-  }
-
-  /// Waits for its end.
+  /// Waits for its end, however long it takes: only the test's own time is limited.
   package func status() async throws -> Posix.ExitStatus {
-    guard let status = await process.wait(timeout: .seconds(60)) else {
+    guard let status = await process.wait(timeout: nil) else {
       throw Programs.Failure(
         description: "\(name) did not end:\n" + printed.value.all.joined(separator: "\n"))
     }
+    return status
+  }
+
+  /// Waits for its end and for all that it printed.
+  package func lasting() async throws -> Posix.ExitStatus {
+    let status = try await status()
+    await printed.wait { $0.openStreams == 0 }
     return status
   }
 
@@ -125,8 +125,7 @@ package final class RunningProgram: Sendable {
     input: ChildProcess.Input = .null
   ) async throws -> Result {
     let program = try RunningProgram(path, arguments, environment: environment, input: input)
-    let status = try await program.status()
-    await program.printed.wait { $0.openStreams == 0 }
+    let status = try await program.lasting()
     let printed = program.printed.value
     return Result(
       status: status, output: printed.lines.joined(separator: "\n"),

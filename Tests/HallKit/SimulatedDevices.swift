@@ -67,7 +67,7 @@ package final class SimulatedDevices: Sendable {
     let client = HTTPClient(target: .unix(path: directory + "/control.sock"))
     let response = try await client.send(
       method, "/v1/simulation/\(name)", body: body, contentType: method == .post ? "application/json" : nil,
-      timeout: .seconds(30), idempotent: false)
+      timeout: .seconds(300), idempotent: false)
     await client.close()
     let answer = try JSON.parse(response.body)
     guard response.status == 200 else { throw Programs.Failure(description: "\(name): \(answer)") }

@@ -8,7 +8,7 @@ import Testing
 import WireJSON
 
 /// Every shipped profile against a description of its device, as libudev tells it of an umockdev test bed.
-@Suite(.timeLimit(.minutes(2))) struct ShippedProfileTests {
+@Suite(.timeLimit(.minutes(5))) struct ShippedProfileTests {
   static let directory = "Tests/Fixtures/devices"
   static let hasUMockdev = Programs.areExpected("umockdev-run")
   static let hasPython = Programs.areExpected("umockdev-wrapper") && Files.exists("/usr/bin/python3")

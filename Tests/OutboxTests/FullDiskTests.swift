@@ -6,7 +6,7 @@ import Testing
 @testable import Outbox
 
 /// The outbox on a disk that is full to the last byte.
-@Suite(.timeLimit(.minutes(2))) struct FullDiskTests {
+@Suite(.timeLimit(.minutes(5))) struct FullDiskTests {
   private func open(_ disk: SimulatedDisk, reserve: Int) async throws -> (StateDatabase, Outbox) {
     let database = try await StateDatabase.open(
       path: "/state/hall.db", components: [Outbox.schema], reserveBytes: reserve, files: disk)

@@ -9,7 +9,7 @@ import WireJSON
 @testable import Outbox
 
 /// What a raw search of the state directory finds of a citizen's.
-@Suite(.timeLimit(.minutes(2))) struct PlaintextTests {
+@Suite(.timeLimit(.minutes(5))) struct PlaintextTests {
   private static let secrets = ["身份证", "非常满意", "张三", "gov.hall.rating"]
 
   @Test(arguments: [true, false])

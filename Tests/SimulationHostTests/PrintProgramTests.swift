@@ -8,7 +8,7 @@ import Testing
 
 /// CUPS' own client programs are the judges of the simulated print service.
 @Suite(
-  .timeLimit(.minutes(2)),
+  .timeLimit(.minutes(5)),
   .enabled(if: Programs.areExpected("lp", "lpstat", "cancel"), "cups-client is not installed"))
 struct PrintProgramTests {
   private let hall: TestHall

@@ -105,7 +105,7 @@ import Testing
         SimulationConfiguration.standard.at(.instant), time: RealTime(), logs: directory.path)
       try await hall.apply("press 5; press 4", to: "evaluator")
       let line = try await hall.device("dispenser").openLine()
-      try await line.write(Array("A00\(round)\tx\\y\n".utf8) + hex("1D 56 00"), timeout: .seconds(5))
+      try await line.write(Array("A00\(round)\tx\\y\n".utf8) + hex("1D 56 00"), timeout: .seconds(50))
       await line.close()
     }
     let presses = String(
@@ -133,8 +133,8 @@ import Testing
     let line = try await hall.device("dispenser").openLine()
     for number in 1...20 {
       let echo = hex("1D 28 48 06 00 30 30 41 42 43 44")
-      try await line.write(Array("A\(number)\n".utf8) + hex("1D 56 00") + echo, timeout: .seconds(5))
-      #expect(try await line.read(upTo: 7, timeout: .seconds(5)) == hex("37 22 41 42 43 44 00"))
+      try await line.write(Array("A\(number)\n".utf8) + hex("1D 56 00") + echo, timeout: .seconds(50))
+      #expect(try await line.read(upTo: 7, timeout: .seconds(50)) == hex("37 22 41 42 43 44 00"))
       let log = String(
         decoding: try Files.read(directory.path("dispenser.log"), limit: 65_536), as: UTF8.self)
       #expect(log.contains("ticket-number=\(number)\tend=cut\tlines=A\(number)\t"), "\(number)")

@@ -7,7 +7,7 @@ import Testing
 @testable import SimulationHost
 
 /// Simulated lines as other programs see them: a path that is opened as a serial port.
-@Suite(.timeLimit(.minutes(1))) struct TerminalTests {
+@Suite(.timeLimit(.minutes(5))) struct TerminalTests {
   private let hall: TestHall
 
   init() async throws { hall = try await TestHall() }
@@ -30,11 +30,11 @@ import Testing
     let port = try open("idcard.tty", baud: 115_200)
     defer { port.close() }
     try await hall.hall.apply("card present citizen", to: "idcard")
-    try await port.write(hex("AA AA AA 96 69 00 03 20 01 22"), timeout: .seconds(5))
+    try await port.write(hex("AA AA AA 96 69 00 03 20 01 22"), timeout: .seconds(50))
     #expect(try await read(15, from: port) == hex("AA AA AA 96 69 00 08 00 00 9F 00 00 00 00 97"))
-    try await port.write(hex("AA AA AA 96 69 00 03 20 02 21"), timeout: .seconds(5))
+    try await port.write(hex("AA AA AA 96 69 00 03 20 02 21"), timeout: .seconds(50))
     #expect(try await read(19, from: port).last == 0x9C)
-    try await port.write(hex("AA AA AA 96 69 00 03 30 01 32"), timeout: .seconds(5))
+    try await port.write(hex("AA AA AA 96 69 00 03 30 01 32"), timeout: .seconds(50))
     let reply = try await read(1295, from: port)
     #expect(reply.count == 1295)
     #expect(reply.reduce(0, ^) == [0xAA, 0xAA, 0xAA, 0x96, 0x69].reduce(0, ^))
@@ -43,7 +43,7 @@ import Testing
   @Test func `a program that closes the terminal can open it again`() async throws {
     for _ in 0..<5 {
       let port = try open("idcard.tty", baud: 115_200)
-      try await port.write(hex("AA AA AA 96 69 00 03 11 FF ED"), timeout: .seconds(5))
+      try await port.write(hex("AA AA AA 96 69 00 03 11 FF ED"), timeout: .seconds(50))
       #expect(try await read(11, from: port) == hex("AA AA AA 96 69 00 04 00 00 90 94"))
       port.close()
     }
@@ -81,7 +81,7 @@ import Testing
     try await hall.hall.apply("plug", to: "dispenser")
     let again = try open("dispenser.tty")
     defer { again.close() }
-    try await again.write(hex("10 04 01"), timeout: .seconds(5))
+    try await again.write(hex("10 04 01"), timeout: .seconds(50))
     #expect(try await read(1, from: again) == hex("16"))
   }
 
@@ -109,7 +109,7 @@ import Testing
     let port = try open("dispenser.tty")
     defer { port.close() }
     let text = try #require(Iconv.encode("综合受理 A001号\n前方等待3人\n", to: .gb18030))
-    try await port.write(hex("1B 40 1C 26") + text + hex("1D 56 42 10"), timeout: .seconds(5))
+    try await port.write(hex("1B 40 1C 26") + text + hex("1D 56 42 10"), timeout: .seconds(50))
     let ticket = await record("ticket", of: try hall.hall.device("dispenser"))?.ticket
     #expect(ticket?.lines == ["综合受理 A001号", "前方等待3人"])
   }

@@ -14,7 +14,7 @@ import Testing
     options.widthDots = columns * 12
     let device = SimulatedDevice("ticket", SimulatedTicketPrinter(options), time: RealTime())
     let line = try await device.openLine()
-    try await line.write(bytes, timeout: .seconds(5))
+    try await line.write(bytes, timeout: .seconds(50))
     return try #require(await device.records.compactMap(\.record.ticket).first)
   }
 

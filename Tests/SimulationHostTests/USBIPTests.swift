@@ -29,7 +29,7 @@ private struct ExportedHall {
 }
 
 /// What the devices are on the wire, told by a client that was written from the kernel's document and the USB standards.
-@Suite(.timeLimit(.minutes(1))) struct USBIPTests {
+@Suite(.timeLimit(.minutes(5))) struct USBIPTests {
   @Test(arguments: [
     "reader", "reader-split", "reader-5020", "reader-hid", "reader-hid-wrapped", "dispenser", "keypad",
     "evaluator",
@@ -117,7 +117,7 @@ private final class Controller: Sendable {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct VirtualHostTests {
+@Suite(.timeLimit(.minutes(5))) struct VirtualHostTests {
   private static let status = """
     hub port sta spd dev      sockfd local_busid
     hs  0000 006 002 00010001 000023 1-1

@@ -7,7 +7,7 @@ import WireJSON
 
 /// Who may connect, and who may do what: by the kernel's word on users and groups.
 @Suite(
-  .timeLimit(.minutes(2)),
+  .timeLimit(.minutes(5)),
   .enabled(
     if: ProcessInfo.userID == 0 && Programs.areExpected("curl", "setpriv"),
     "needs to be root, to run programs as other users, and curl and setpriv"))

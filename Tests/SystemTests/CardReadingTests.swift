@@ -6,7 +6,7 @@ import Testing
 import WireJSON
 
 /// Card reads through the programs: who may, what is masked, what a crash leaves, and the hall's own photo decoder.
-@Suite(.timeLimit(.minutes(2))) struct CardReadingTests {
+@Suite(.timeLimit(.minutes(5))) struct CardReadingTests {
   private static let number = "11010519491231002X"
 
   private func start(
@@ -185,12 +185,14 @@ import WireJSON
   // MARK: - The photo
 
   /// Writes a program that stands for a decoder: it looks at the photo's head and gives a grey picture.
-  private func decoder(_ script: String, in files: TemporaryDirectory) throws -> String {
+  private func decoder(
+    _ script: String, timeout: String = "30 s", in files: TemporaryDirectory
+  ) throws -> String {
     try Files.makeDirectory(files.path("decoder"), mode: 0o755, parents: false)
     let path = files.path("decoder/decode")
     try Files.replaceDurable(path, bytes: Array(("#!/bin/sh\n" + script).utf8), mode: 0o755)
     try Files.setMode(files.path, 0o755)
-    return "[photo-decoder]\nprogram = \(path)\ntimeout = 5 s\n"
+    return "[photo-decoder]\nprogram = \(path)\ntimeout = \(timeout)\n"
   }
 
   private static let bitmap = #"""
@@ -226,7 +228,9 @@ import WireJSON
   ])
   func `what is no photo is not passed on`(script: String, reason: String) async throws {
     let files = try TemporaryDirectory()
-    let sections = try decoder(script, in: files).replacing("timeout = 5 s", with: "timeout = 500 ms")
+    // Only where its end is what is tested: a decoder may be slow on a busy machine.
+    let isEndless = script.contains("while :")
+    let sections = try decoder(script, timeout: isEndless ? "500 ms" : "30 s", in: files)
     let (position, devices) = try await start(sections: sections, in: files)
     try await devices.apply("card present citizen", to: "idcard")
     let card = try await position.call(.readCard, ["role": "idcard"], body: ["requestId": "p-1"])

@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 /// A configuration that cannot work is told before the start: where, what, and what would be right.
-@Suite(.timeLimit(.minutes(1))) struct ConfigurationTests {
+@Suite(.timeLimit(.minutes(5))) struct ConfigurationTests {
   private struct Files {
     let directory: TemporaryDirectory
     init() throws { directory = try TemporaryDirectory() }

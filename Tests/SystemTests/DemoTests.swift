@@ -5,7 +5,7 @@ import Testing
 import WireJSON
 
 /// `halld demo`: the main job from nothing.
-@Suite(.timeLimit(.minutes(2))) struct DemoTests {
+@Suite(.timeLimit(.minutes(5))) struct DemoTests {
   private func demo(_ options: String...) async throws -> (Posix.ExitStatus, JSONValue, String) {
     let result = try await RunningProgram.run(Built.path("halld"), ["demo", "--once", "--json"] + options)
     #expect(!isCrashReport(result.errors))

@@ -7,7 +7,7 @@ import WireJSON
 
 /// The document that the agent serves is valid, and what it answers is what the document says.
 @Suite(
-  .timeLimit(.minutes(2)),
+  .timeLimit(.minutes(5)),
   .enabled("needs the Python packages openapi-spec-validator and jsonschema") {
     // In the continuous integration they have to be there (.ci/setup).
     if Environment["CI"] == "true" { return true }

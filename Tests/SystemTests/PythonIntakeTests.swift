@@ -7,7 +7,7 @@ import Testing
 import WireJSON
 
 /// The far end of the other tests is as strict as it says: what it does not complain about is right.
-@Suite(.timeLimit(.minutes(1)), .enabled(if: PythonIntake.isExpected, "needs python3"))
+@Suite(.timeLimit(.minutes(5)), .enabled(if: PythonIntake.isExpected, "needs python3"))
 struct PythonIntakeTests {
   private func start() async throws -> PythonIntake {
     let intake = PythonIntake(in: try TemporaryDirectory())
@@ -23,7 +23,7 @@ struct PythonIntakeTests {
     let client = HTTPClient(target: .unix(path: intake.socket))
     let response = try await client.send(
       .put, "/v1/blobs/" + (digest ?? SHA256.digest(of: bytes).hex), body: bytes, contentType: type,
-      timeout: .seconds(10))
+      timeout: .seconds(300))
     await client.close()
     return response.status
   }
@@ -36,7 +36,7 @@ struct PythonIntakeTests {
     let client = HTTPClient(target: .unix(path: intake.socket))
     let response = try await client.send(
       .post, "/v1/events", body: try JSON.encode(JSONValue.array(events)), contentType: type,
-      timeout: .seconds(10),
+      timeout: .seconds(300),
       idempotent: false)
     await client.close()
     return (response.status, (try? JSON.parse(response.body)) ?? .null)

@@ -30,7 +30,7 @@ struct RealInputTests {
           "requestId": .string("scan-\(number)"), "resolution": .integer(Int64(75 + number)),
           "maximumPages": 5,
           "colour": number % 2 == 0 ? "grey" : "colour", "name": .string("材料 \(number)"),
-        ], timeout: .seconds(120))
+        ], timeout: .seconds(300))
       #expect(answer["outcome"] == "complete" && answer["scanned"]?.array?.count == 5)
       let stored = answer["material"]?["pages"]?.array ?? []
       pages.update { $0 += stored.compactMap { $0["page"]?.string } }
@@ -44,9 +44,9 @@ struct RealInputTests {
         .askRating, ["role": "evaluator"],
         body: [
           "requestId": .string("rating-\(number)"), "serviceNumber": .integer(Int64(number)),
-          "timeoutSeconds": 60,
+          "timeoutSeconds": 280,
         ],
-        timeout: .seconds(90))
+        timeout: .seconds(300))
       let asked = number
       _ = try await Attempts.until("the evaluator asks") {
         try devices.records(of: "evaluator", "prompt").count >= asked ? true : nil

@@ -6,7 +6,7 @@ import Testing
 import WireJSON
 
 /// What a start finds after something worse than a crash.
-@Suite(.timeLimit(.minutes(2)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct RecoveryTests {
+@Suite(.timeLimit(.minutes(5)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct RecoveryTests {
   private func number(_ position: Position, _ request: String) async throws -> String? {
     try await position.call(
       .issueTicket, ["role": "dispenser"], body: ["requestId": .string(request), "service": "A"])["number"]?

@@ -6,7 +6,7 @@ import Testing
 import WireJSON
 
 /// Changing the configuration of a service that runs, and ending it.
-@Suite(.timeLimit(.minutes(2))) struct ReloadTests {
+@Suite(.timeLimit(.minutes(5))) struct ReloadTests {
   private func device(_ position: Position, _ role: String) async throws -> JSONValue {
     try await position.call(.showDevice, ["role": role])
   }

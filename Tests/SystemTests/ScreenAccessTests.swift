@@ -6,7 +6,7 @@ import Testing
 import WireJSON
 
 /// Who can press for the citizen: the citizen.
-@Suite(.timeLimit(.minutes(3))) struct ScreenAccessTests {
+@Suite(.timeLimit(.minutes(5))) struct ScreenAccessTests {
   private func position(_ more: String = "") async throws -> (Position, CitizenPage, TemporaryDirectory) {
     let files = try TemporaryDirectory()
     let page = CitizenPage(port: try CitizenPage.freePort())
@@ -118,7 +118,7 @@ import WireJSON
       let result = try await RunningProgram.run(
         "setpriv",
         [
-          "--reuid", "4711", "--regid", "4711", "--groups", "100", "curl", "--silent", "--max-time", "60",
+          "--reuid", "4711", "--regid", "4711", "--groups", "100", "curl", "--silent", "--max-time", "300",
           "--unix-socket", position.socket, "-H", "Content-Type: application/json", "-w", "\n%{http_code}",
         ] + words)
       let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)

@@ -6,7 +6,7 @@ import Testing
 import WireJSON
 
 /// What a technician does with what was set aside.
-@Suite(.timeLimit(.minutes(2)), .enabled(if: PythonIntake.isExpected, "needs python3"))
+@Suite(.timeLimit(.minutes(5)), .enabled(if: PythonIntake.isExpected, "needs python3"))
 struct SetAsideTests {
   @Test
   func

@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 /// `halld simulate --usbip` as a person starts it.
-@Suite(.timeLimit(.minutes(2))) struct USBExportTests {
+@Suite(.timeLimit(.minutes(5))) struct USBExportTests {
   @Test func `the exported devices do their work for a client that knows nothing of this program`()
     async throws
   {
