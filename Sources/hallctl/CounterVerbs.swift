@@ -168,27 +168,9 @@ enum PrintVerb {
     ], zh: "打印 PDF 文件", en: "print a PDF"
   ) { session throws(VerbError) in
     let role = try await session.device("printer")
-    let document: [UInt8]
-    do throws(SystemError) {
-      document = try Files.read(session.words[0], limit: 64 << 20)
-    } catch {
-      throw .failed("\(session.words[0]): \(error)")
-    }
-    var query = [("requestId", session.requestID.string ?? "")]
-    for name in ["visit", "title", "copies"] {
-      if let value = session.arguments[name] { query.append((name, value)) }
-    }
-    let value: JSONValue
-    do {
-      value = try JSON.parse(
-        try await session.client.raw(
-          .print, ["role": role], query: query, body: document, contentType: "application/pdf",
-          timeout: .seconds(700)))
-    } catch let error as AgentCallError {
-      throw .call(error)
-    } catch {
-      throw .failed("\(error)")
-    }
+    let value = try await session.send(
+      session.words[0], .print, to: role,
+      options: [("visit", "visit"), ("title", "title"), ("copies", "copies")], timeout: .seconds(700))
     session.show(value) {
       session.language.choose("已打印：", "printed: ") + ($0["printed"]?.string ?? "") + "\n"
     }

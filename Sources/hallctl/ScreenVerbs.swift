@@ -1,7 +1,5 @@
 import Console
-import HTTPClient
 import LocalAPI
-import Posix
 import WireJSON
 
 /// `hallctl screen …`
@@ -104,27 +102,10 @@ enum ScreenVerb {
     ], zh: "请群众阅读并确认文件（PDF、JPEG、PNG）", en: "have the citizen read and agree to a PDF, JPEG or PNG"
   ) { session throws(VerbError) in
     let role = try await session.device("citizen-screen")
-    let document: [UInt8]
-    do throws(SystemError) {
-      document = try Files.read(session.words[0], limit: 64 << 20)
-    } catch {
-      throw .failed("\(session.words[0]): \(error)")
-    }
-    var query = [("requestId", session.requestID.string ?? "")]
-    for (option, name) in [("visit", "visit"), ("title", "title"), ("timeout", "timeoutSeconds")] {
-      if let value = session.arguments[option] { query.append((name, value)) }
-    }
-    let value: JSONValue
-    do {
-      value = try JSON.parse(
-        try await session.client.raw(
-          .showDocument, ["role": role], query: query, body: document, contentType: "application/pdf",
-          timeout: .seconds(3700)))
-    } catch let error as AgentCallError {
-      throw .call(error)
-    } catch {
-      throw .failed("\(error)")
-    }
+    let value = try await session.send(
+      session.words[0], .showDocument, to: role,
+      options: [("visit", "visit"), ("title", "title"), ("timeout", "timeoutSeconds")],
+      timeout: .seconds(3700))
     session.show(value) { outcome($0, session) }
   }
 

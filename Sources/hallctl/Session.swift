@@ -25,6 +25,34 @@ struct Session: Sendable {
     }
   }
 
+  /// Sends a file as the body of a request to a device.
+  /// - Parameters:
+  ///   - options: those that become members of the query, and as what.
+  ///   - timeout: for the answer.
+  func send(
+    _ file: String, _ route: Route, to role: String, options: [(option: String, member: String)],
+    timeout: Duration
+  ) async throws(VerbError) -> JSONValue {
+    let document: [UInt8]
+    do throws(SystemError) {
+      document = try Files.read(file, limit: 64 << 20)
+    } catch {
+      throw .failed("\(file): \(error)")
+    }
+    var query = [("requestId", requestID.string ?? "")]
+    for (option, member) in options { if let value = arguments[option] { query.append((member, value)) } }
+    do {
+      return try JSON.parse(
+        try await client.raw(
+          route, ["role": role], query: query, body: document, contentType: "application/pdf",
+          timeout: timeout))
+    } catch let error as AgentCallError {
+      throw .call(error)
+    } catch {
+      throw .failed("\(error)")
+    }
+  }
+
   /// The one device of a kind, or the one named by `--device`.
   func device(_ kind: String) async throws(VerbError) -> String {
     if let role = arguments["device"] { return role }
