@@ -4,35 +4,19 @@ import Posix
 import TestKit
 import Testing
 
-/// A pseudo-terminal as the printer: its line blocks a writer whose bytes nobody takes, as usblp does. What only the driver
-/// itself does (one-way printers, port status, being pulled out) is tried in the kernel lab.
-private struct Printer {
-  let controller: DescriptorStream
-  let path: String
-
-  init() throws {
-    let pty = try PseudoTerminal.open()
-    path = pty.path
-    controller = DescriptorStream(pty.controller)
-  }
-
-  func open(drainLimit: Duration = .milliseconds(50)) throws -> LPChannel {
+extension PlayedDevice {
+  fileprivate func open(drainLimit: Duration = .milliseconds(50)) throws -> LPChannel {
     try LPChannel.open(path: path, drainLimit: drainLimit)
-  }
-  func receive(_ count: Int) async throws -> [UInt8] {
-    var bytes: [UInt8] = []
-    while bytes.count < count {
-      bytes += try await controller.read(upTo: count - bytes.count, timeout: .seconds(20))
-    }
-    return bytes
   }
 }
 
+/// A pseudo-terminal as the printer: its line blocks a writer whose bytes nobody takes, as usblp does. What only the driver
+/// itself does (one-way printers, port status, being pulled out) is tried in the kernel lab.
 @Suite(.timeLimit(.minutes(1))) struct LPChannelTests {
   let limit = Duration.seconds(50)
 
   @Test func `a long ticket goes through whole`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     let ticket = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 * 31 ^ $0 >> 8) }
     async let received = printer.receive(ticket.count)
@@ -42,7 +26,7 @@ private struct Printer {
   }
 
   @Test func `the back-channel is read, and nothing on it is a time-out`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     await #expect(throws: ChannelError.timedOut) { try await port.read(upTo: 64, timeout: .milliseconds(20)) }
     try await printer.controller.write([0x12, 0x16], timeout: limit)
@@ -52,7 +36,7 @@ private struct Printer {
   }
 
   @Test func `a printer that takes no more ends the write in time, counting what it took`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     let ticket = [UInt8](repeating: 0x55, count: 200_000)
     let error = try #require(
@@ -65,7 +49,7 @@ private struct Printer {
   }
 
   @Test func `a blocked write ends when its task is cancelled`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     let writer = Task { try await port.write([UInt8](repeating: 1, count: 200_000), timeout: .seconds(60)) }
     // The first bytes are there: the writer is in the middle.
@@ -78,7 +62,7 @@ private struct Printer {
   }
 
   @Test func `closing ends a blocked write and a waiting read, and may be done twice`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     let reader = Task { try await port.read(upTo: 1, timeout: .seconds(60)) }
     let writer = Task { try await port.write([UInt8](repeating: 1, count: 200_000), timeout: .seconds(60)) }
@@ -94,7 +78,7 @@ private struct Printer {
   }
 
   @Test func `what was not read is thrown away on demand`() async throws {
-    let printer = try Printer()
+    let printer = try PlayedDevice()
     let port = try printer.open()
     try await printer.controller.write(Array("stale".utf8), timeout: limit)
     #expect(try await port.read(upTo: 1, timeout: limit) == Array("s".utf8))
@@ -111,7 +95,7 @@ private struct Printer {
 
   @Test func `a thread that was interrupted and one that was not are gone in the end`() async throws {
     await #expect(processExitsWith: .success) {
-      let printer = try Printer()
+      let printer = try PlayedDevice()
       let port = try printer.open()
       let before = await OpenResources.settled()
       for _ in 0..<30 {

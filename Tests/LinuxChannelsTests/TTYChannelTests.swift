@@ -4,27 +4,9 @@ import Posix
 import TestKit
 import Testing
 
-/// A pseudo-terminal whose controller plays the device.
-private struct Device {
-  let controller: DescriptorStream
-  let path: String
-
-  init() throws {
-    let pty = try PseudoTerminal.open()
-    path = pty.path
-    controller = DescriptorStream(pty.controller)
-  }
-
-  func open() throws -> TTYChannel { try TTYChannel.open(path: path, line: LineSettings(baud: 115200)) }
-  func send(_ text: String) async throws {
-    try await controller.write(Array(text.utf8), timeout: .seconds(50))
-  }
-  func receive(_ count: Int) async throws -> [UInt8] {
-    var bytes: [UInt8] = []
-    while bytes.count < count {
-      bytes += try await controller.read(upTo: count - bytes.count, timeout: .seconds(50))
-    }
-    return bytes
+extension PlayedDevice {
+  fileprivate func open() throws -> TTYChannel {
+    try TTYChannel.open(path: path, line: LineSettings(baud: 115200))
   }
 }
 
@@ -32,7 +14,7 @@ private struct Device {
   let limit = Duration.seconds(50)
 
   @Test func `bytes pass both ways unchanged`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let all = (0...255).map { UInt8($0) }
     try await line.write(all, timeout: limit)
@@ -45,7 +27,7 @@ private struct Device {
   }
 
   @Test func `the speed can be changed while the line is open`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     func speed() throws -> Int? { try device.controller.withDescriptor { try SerialPort.speed($0) } ?? nil }
     #expect(try speed() == 115200)
@@ -63,7 +45,7 @@ private struct Device {
   }
 
   @Test func `a read gives no more than was asked for`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     try await device.send("abc")
     #expect(try await line.read(upTo: 1, timeout: limit) == Array("a".utf8))
@@ -71,14 +53,14 @@ private struct Device {
   }
 
   @Test func `nothing arriving is a time-out`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     await #expect(throws: ChannelError.timedOut) { try await line.read(upTo: 1, timeout: .milliseconds(20)) }
     await line.close()
   }
 
   @Test func `what had arrived is thrown away on demand`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     try await device.send("stale")
     #expect(try await line.read(upTo: 1, timeout: limit) == Array("s".utf8))
@@ -89,7 +71,7 @@ private struct Device {
   }
 
   @Test func `a line in use is busy and names this process`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let error = #expect(throws: ChannelError.self) { try device.open() }
     guard case .busy(let holder) = error else { return #expect(Bool(false), "\(String(describing: error))") }
@@ -101,7 +83,7 @@ private struct Device {
 
   @Test(.enabled(if: Programs.areExpected("flock"), "flock (package util-linux) is not installed"))
   func `a line in use by another program is busy and names it`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let holder = try ChildProcess.spawn(
       "flock", arguments: [device.path, "sh", "-c", "echo ready; read line"], standardInput: .pipe,
       standardOutput: .pipe)
@@ -115,7 +97,7 @@ private struct Device {
   }
 
   @Test func `a far end that leaves ends a waiting read with gone`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let reader = Task { try await line.read(upTo: 1, timeout: .seconds(60)) }
     device.controller.close()
@@ -128,7 +110,7 @@ private struct Device {
   }
 
   @Test func `a device that takes no more gets exactly the bytes the error counts`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let bytes = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 * 7) }
     let error = try #require(
@@ -146,7 +128,7 @@ private struct Device {
   }
 
   @Test func `closing ends a waiting read with cancelled, and may be done twice`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let reader = Task { try await line.read(upTo: 1, timeout: .seconds(60)) }
     await line.close()
@@ -158,7 +140,7 @@ private struct Device {
   }
 
   @Test func `a cancelled task stops reading`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let line = try device.open()
     let reader = Task { try await line.read(upTo: 1, timeout: .seconds(60)) }
     reader.cancel()
@@ -167,7 +149,7 @@ private struct Device {
   }
 
   @Test func `a link to a line opens it`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     let files = try TemporaryDirectory()
     try await Programs.run("ln", "-s", device.path, files.path("idcard.tty"))
     let line = try TTYChannel.open(path: files.path("idcard.tty"), line: LineSettings())
@@ -211,7 +193,7 @@ private struct Device {
 
   @Test(.enabled(if: ProcessInfo.userID != 0, "root may open everything"))
   func `a line this account may not open is denied and tells whose it is`() async throws {
-    let device = try Device()
+    let device = try PlayedDevice()
     try Files.setMode(device.path, 0o000)
     let error = #expect(throws: ChannelError.self) { try device.open() }
     guard case .denied(let text) = error else { return #expect(Bool(false), "\(String(describing: error))") }
