@@ -276,11 +276,9 @@ import WireJSON
 
   // MARK: Cancelling
 
-  @Test func `a waiting card read can be cancelled, and stays cancelled`() async throws {
-    let office = try await Office()
-    let desk = RequestDesk(office.facilities)
+  /// A card read that waits for its card until it is cancelled.
+  private func waitingRead(_ desk: RequestDesk, _ id: CommandRequest) async -> Task<Problem?, Never> {
     let inside = Gate()
-    let id = request()
     let read = Task {
       await problem { () throws(Problem) in
         try await desk.perform(.readCard, role: "idcard", request: id, caller: clerk) { _ throws(Problem) in
@@ -291,6 +289,14 @@ import WireJSON
       }
     }
     await inside.wait()
+    return read
+  }
+
+  @Test func `a waiting card read can be cancelled, and stays cancelled`() async throws {
+    let office = try await Office()
+    let desk = RequestDesk(office.facilities)
+    let id = request()
+    let read = await waitingRead(desk, id)
     try await desk.cancel("r-1")
     #expect(await read.value?.code == FaultCode.commandCancelled.rawValue)
     #expect(try await desk.show("r-1", .english)["state"] == "cancelled")
@@ -402,18 +408,8 @@ import WireJSON
   @Test func `what a stop cuts short before its effect may be sent again to the next run`() async throws {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
-    let inside = Gate()
     let id = request()
-    let waiting = Task {
-      await problem { () throws(Problem) in
-        try await desk.perform(.readCard, role: "idcard", request: id, caller: clerk) { _ throws(Problem) in
-          inside.open()
-          await Gate().wait()
-          throw Problem(Fault(.commandCancelled))
-        }
-      }
-    }
-    await inside.wait()
+    let waiting = await waitingRead(desk, id)
     await desk.stop()
     #expect(await waiting.value?.code == FaultCode.commandCancelled.rawValue)
     let next = RequestDesk(office.facilities)

@@ -7,6 +7,20 @@ import WireJSON
 
 /// What a start finds after something worse than a crash.
 @Suite(.timeLimit(.minutes(5)), .enabled(if: PythonIntake.isExpected, "needs python3")) struct RecoveryTests {
+  /// An intake, simulated devices, and an agent with these of them in service.
+  private func hall(_ names: String..., in files: TemporaryDirectory) async throws
+    -> (intake: PythonIntake, devices: SimulatedDevices, position: Position)
+  {
+    let intake = PythonIntake(in: files)
+    try await intake.start()
+    let devices = try await SimulatedDevices(in: files)
+    let position = Position(in: files)
+    try position.write(try names.map { try devices.section($0) }.joined())
+    try await position.start()
+    for name in names { try await position.ready(name) }
+    return (intake, devices, position)
+  }
+
   private func number(_ position: Position, _ request: String) async throws -> String? {
     try await position.call(
       .issueTicket, ["role": "dispenser"], body: ["requestId": .string(request), "service": "A"])["number"]?
@@ -17,13 +31,7 @@ import WireJSON
     async throws
   {
     let files = try TemporaryDirectory()
-    let intake = PythonIntake(in: files)
-    try await intake.start()
-    let devices = try await SimulatedDevices(in: files)
-    let position = Position(in: files)
-    try position.write(try devices.section("dispenser"))
-    try await position.start()
-    try await position.ready("dispenser")
+    let (intake, devices, position) = try await hall("dispenser", in: files)
     #expect(try await number(position, "t-1") == "A001")
     #expect(try await number(position, "t-2") == "A002")
     try await position.delivered()
@@ -61,13 +69,7 @@ import WireJSON
 
   @Test func `a ticket that a crash caught in mid-print is unknown, and a person settles it`() async throws {
     let files = try TemporaryDirectory()
-    let intake = PythonIntake(in: files)
-    try await intake.start()
-    let devices = try await SimulatedDevices(in: files)
-    let position = Position(in: files)
-    try position.write(try devices.section("dispenser"))
-    try await position.start()
-    try await position.ready("dispenser")
+    let (intake, devices, position) = try await hall("dispenser", in: files)
     // The printer says nothing of the ticket's end for as long as it stalls.
     try await devices.apply("echo off", to: "dispenser")
     let caller = Task { try? await number(position, "t-1") }
@@ -104,13 +106,7 @@ import WireJSON
     async throws
   {
     let files = try TemporaryDirectory()
-    let intake = PythonIntake(in: files)
-    try await intake.start()
-    let devices = try await SimulatedDevices(in: files)
-    let position = Position(in: files)
-    try position.write(try devices.section("printer"))
-    try await position.start()
-    try await position.ready("printer")
+    let (intake, devices, position) = try await hall("printer", in: files)
     // Without paper the job waits in the queue.
     try await devices.apply("idle faults hidden; paper out", to: "printer")
     let caller = Task { try? await position.print(smallestPDF, role: "printer", request: "p-1") }
