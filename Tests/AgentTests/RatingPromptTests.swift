@@ -1,4 +1,5 @@
 import Posix
+import TestKit
 import Testing
 
 @testable import Agent
@@ -118,7 +119,7 @@ import Testing
     block: Int
   ) {
     for seed in block * 500..<(block + 1) * 500 {
-      var random = SplitMix(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1)
+      var random = SeededRandom(seed: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1)
       var prompt = RatingPrompt(random.next() % 2 == 0 ? Self.keys : Self.screen)
       var now = Duration.zero
       var ends: [RatingPrompt.Ending] = []
@@ -159,16 +160,5 @@ import Testing
       #expect((end?.outcome == .rated) == (end?.press != nil), "seed \(seed)")
       #expect(end?.press?.level == kept.last?.level, "seed \(seed)")
     }
-  }
-}
-
-private struct SplitMix {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = state
-    bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
-    return bits ^ bits >> 31
   }
 }

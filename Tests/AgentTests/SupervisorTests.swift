@@ -1,4 +1,5 @@
 import Devices
+import TestKit
 import Testing
 
 @testable import Agent
@@ -85,7 +86,7 @@ import Testing
   @Test(arguments: 0..<100) func `no order of events makes it wait too long, hide a fault or reset twice`(
     seed: UInt64
   ) {
-    var random = Walk(state: seed)
+    var random = SeededRandom(seed: seed)
     var supervisor = Supervisor()
     var now = Duration.seconds(1)
     var present: Set<String> = []

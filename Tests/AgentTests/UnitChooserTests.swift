@@ -2,6 +2,7 @@ import Channels
 import Codecs
 import Devices
 import Synchronization
+import TestKit
 import Testing
 
 @testable import Agent
@@ -318,7 +319,7 @@ extension UnitChoice {
   /// Readers come, go and change sockets at random, and three slots look at random: no slot has a unit of another's, a slot
   /// without a place never goes over to a unit that was there beside its own, and every refusal has a reason.
   @Test(arguments: 0..<40) func `no order of events mixes the slots up`(seed: UInt64) async {
-    var random = Walk(state: seed)
+    var random = SeededRandom(seed: seed)
     let slots = [Plugs.slot("a", "usb:any"), Plugs.slot("b", "usb:port:1-2"), Plugs.slot("c", "usb:any")]
     let register = UnitRegister()
     await register.configure(slots)
@@ -366,16 +367,4 @@ final class Kept: Sendable {
   private let memories = Mutex<[String: UnitMemory]>([:])
   func set(_ role: String, _ memory: UnitMemory?) { memories.withLock { $0[role] = memory } }
   var all: [String: UnitMemory] { memories.withLock { $0 } }
-}
-
-/// A small random generator, so that a failure can be seen again.
-struct Walk: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }

@@ -66,7 +66,7 @@ final class CardBench: Sendable {
   private static let line: Set<FaultCode> = [.deviceGarbled, .deviceSilent]
 
   func read(_ seed: UInt64) async throws {
-    var random = SplitMix(seed: seed)
+    var random = SeededRandom(seed: seed)
     let card = Self.cards.randomElement(using: &random) ?? .citizen
     var allowed: Set<SampleCard> = [card]
     var faults: Set<FaultCode> = []
@@ -203,18 +203,5 @@ extension SampleCard {
       return Array(bytes[14..<270])
     }
     return []
-  }
-}
-
-/// SplitMix64, so that a run can be repeated.
-private struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
   }
 }

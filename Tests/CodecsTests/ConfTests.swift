@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 private func document(_ text: String, limits: ConfLimits = ConfLimits()) throws -> ConfDocument {

@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 /// All tokens of these pieces, with neighbouring runs of text joined.

@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 private func read(_ pieces: [[UInt8]], fullStatus: Bool = false) -> [ESCPOSReply] {

@@ -1,3 +1,5 @@
+import TestKit
+
 /// Reads `AA 00 1b`, spaces optional, as the facts write frames; `nn×12` repeats a byte.
 func hex(_ text: String) -> [UInt8] {
   var bytes: [UInt8] = []

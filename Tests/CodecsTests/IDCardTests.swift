@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 /// The invented persons of facts/idcard.md 8.

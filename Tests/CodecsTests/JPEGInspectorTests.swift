@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 private let whole = ImageVectors.colourJPEG

@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 /// All that a parser says until it needs more.

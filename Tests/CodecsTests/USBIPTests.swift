@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 /// Words of 32 bits as the kernel's document prints them.

@@ -1,4 +1,5 @@
 import Codecs
+import TestKit
 import Testing
 
 private func read(_ text: String, limits: XMLLimits = XMLLimits()) throws -> XMLElement {

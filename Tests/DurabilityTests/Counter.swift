@@ -5,22 +5,7 @@ import Synchronization
 import TestKit
 import WireJSON
 
-/// Numbers from a seed (SplitMix64): where and when something happens.
-struct Moments: Sendable, RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  mutating func next(below limit: Int) -> Int { Int(next() % UInt64(limit)) }
-
+extension SeededRandom {
   /// The seed that the environment gives, or one of today.
   static func seed() -> UInt64 {
     Environment["HALL_SEED"].flatMap { UInt64($0) } ?? UInt64(bitPattern: WallTime.now().secondsSince1970)
@@ -179,10 +164,10 @@ struct Counter: Sendable {
   }
 }
 
-extension Moments {
+extension SeededRandom {
   /// Where a sweep with gaps begins: another place each time, so that many small runs see all of it.
   static func firstOffset(below stride: Int) -> Int {
-    var moments = Moments(seed: seed())
+    var moments = SeededRandom(seed: seed())
     return moments.next(below: max(1, stride))
   }
 }

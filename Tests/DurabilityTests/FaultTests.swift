@@ -57,7 +57,7 @@ struct FaultTests {
 
   @Test func `whichever system call fails, nothing is lost and the service goes on`() async throws {
     // In an order of their own each time, so that many small runs see all of them.
-    var moments = Moments(seed: Moments.seed())
+    var moments = SeededRandom(seed: SeededRandom.seed())
     let points = try await points().shuffled(using: &moments)
     let wanted = size("HALL_SWEEP", usually: 24)
     let chosen = wanted == 0 ? points : Array(points.prefix(wanted))

@@ -26,7 +26,7 @@ struct KillTests {
   {
     let kills = size("HALL_KILLS", usually: 12)
     let lanes = max(1, size("HALL_LANES", usually: 2))
-    let seed = Moments.seed()
+    let seed = SeededRandom.seed()
     print("Kill: \(kills) kills at \(lanes) positions, HALL_SEED=\(seed)")
     let work = Work(Array(1...max(1, kills)))
     let total = try await withThrowingTaskGroup(of: Report.self) { group in
@@ -61,7 +61,7 @@ struct KillTests {
       }
     }
     let killer = Task {
-      var moments = Moments(seed: seed)
+      var moments = SeededRandom(seed: seed)
       var report = Report()
       while work.next() != nil {
         // The moments are what is tested: they come by the clock, whatever goes on.
@@ -121,7 +121,7 @@ struct KillTests {
     let stride = wanted == 0 ? 1 : max(1, steps / wanted)
     var met = 0
     var names: Set<String> = []
-    for step in Swift.stride(from: 1 + Moments.firstOffset(below: stride), through: steps, by: stride) {
+    for step in Swift.stride(from: 1 + SeededRandom.firstOffset(below: stride), through: steps, by: stride) {
       for action in [Faults.Action.killBefore, .killAfter] {
         number += 1
         try await faults.arm(action, at: step, of: .store, in: .state)

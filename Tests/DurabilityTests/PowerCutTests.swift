@@ -20,7 +20,7 @@ struct PowerCutTests {
   @Test func `nothing acknowledged is lost or torn when the power goes`() async throws {
     let cuts = size("HALL_CUTS", usually: 4)
     let lanes = max(1, min(size("HALL_LANES", usually: 1), cuts))
-    let seed = Moments.seed()
+    let seed = SeededRandom.seed()
     print("Power cut: \(cuts) cuts of \(lanes) machines, HALL_SEED=\(seed)")
     let work = Work(Array(0..<cuts))
     let total = try await withThrowingTaskGroup(of: Report.self) { group in
@@ -101,14 +101,14 @@ private actor PowerRig {
   private let files: TemporaryDirectory
   private let intake: PythonIntake
   private let isUnflushed: Bool
-  private var moments: Moments
+  private var moments: SeededRandom
   private var boot = 0
 
   private static let socket = "/run/agent.sock"
 
   init(seed: UInt64, leavingPagesUnflushed: Bool = false) async throws {
     files = try TemporaryDirectory()
-    moments = Moments(seed: seed)
+    moments = SeededRandom(seed: seed)
     isUnflushed = leavingPagesUnflushed
     // Not started here: it only reads the store that the one in the machine wrote.
     intake = PythonIntake(in: files)

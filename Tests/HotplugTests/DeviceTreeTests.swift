@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Hotplug
@@ -194,7 +195,7 @@ import Testing
   /// Whatever order a machine's events come in, and whichever are lost: nothing traps, a node is told only while its device
   /// is there, and after a look through the machine everything is as it is.
   @Test(arguments: 0..<50) func `any order of events leaves the truth after a new look`(seed: UInt64) {
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     let interface = Machine.interface("1-2", classes: "07/01/02", driver: "usblp")
     let hid = DeviceRecord(
       path: Machine.interface("1-1.4", driver: "usbhid").path + "/0003:04D9:1702.0001", subsystem: "hid",
@@ -224,17 +225,5 @@ import Testing
     var fresh = DeviceTree()
     for record in records { fresh.apply(DeviceEvent(.present, record)) }
     #expect(tree.units == fresh.units)
-  }
-}
-
-/// A small random generator, so that a failure can be seen again.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
   }
 }

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Hotplug
@@ -34,7 +35,7 @@ import Testing
   }
 
   @Test(arguments: 0..<200) func `no damage to a descriptor does harm`(seed: UInt64) {
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     var bytes = Self.keyboard + Self.vendor
     for _ in 0..<Int.random(in: 1...8, using: &random) {
       bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)

@@ -1,5 +1,6 @@
 internal import Posix
 internal import Synchronization
+internal import TestKit
 
 /// A disk with a volatile write cache, in this process's memory: what the guest wrote and did not flush can be lost, in
 /// whole or in part, when the power is cut. It outlives the guests that use it.
@@ -96,7 +97,7 @@ public final class VolatileDisk: Sendable {
         state.counts.lostSectors += state.pending.reduce(0) { $0 + $1.bytes.count / Self.sector }
         state.pending = []
       case .some(let seed):
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         var kept: [Write] = []
         for write in state.pending {
           // Whole writes are the usual case, as a disk takes them in; a torn one the interesting.
@@ -242,19 +243,6 @@ public final class VolatileDisk: Sendable {
     guard kind != 2, let answer else { return false }
     try await connection.write(answer)
     return true
-  }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a seed's own sequence, the same everywhere.
-struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-    return value ^ (value >> 31)
   }
 }
 

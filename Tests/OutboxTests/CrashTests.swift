@@ -90,7 +90,7 @@ private final class History {
     }
   }
 
-  private var random: Seeded
+  private var random: SeededRandom
   private var disk = SimulatedDisk(capacity: 64 << 20)
   private let key: SealingKey?
   private var promises: [String: Promise] = [:]
@@ -120,7 +120,7 @@ private final class History {
   }
 
   init(seed: UInt64, isSealed: Bool) async throws {
-    random = Seeded(seed)
+    random = SeededRandom(seed: seed)
     key = isSealed ? try SealingKey.generated() : nil
     try disk.makeDirectory("/state", mode: 0o700, parents: true)
     try disk.syncDirectory("/")

@@ -109,7 +109,7 @@ public final class SimulatedDisk: FileSystem {
   /// The disk as it is found when the power comes back.
   /// - Parameter seed: decides what survives of that which was not flushed.
   public func powerCut(seed: UInt64) -> SimulatedDisk {
-    var random = Seeded(seed)
+    var random = SeededRandom(seed: seed)
     return SimulatedDisk(state.withLock { Self.survivors($0, &random) }, capacity: capacity)
   }
 
@@ -122,7 +122,7 @@ public final class SimulatedDisk: FileSystem {
     }
   }
 
-  private static func survivors(_ old: State, _ random: inout Seeded) -> State {
+  private static func survivors(_ old: State, _ random: inout SeededRandom) -> State {
     var new = State()
     new.directories = [:]
     var kept: [Int: Int] = [:]
@@ -163,7 +163,7 @@ public final class SimulatedDisk: FileSystem {
   }
 
   /// What is left of a file.
-  private static func survivor(_ inode: Inode, _ random: inout Seeded) -> [UInt8] {
+  private static func survivor(_ inode: Inode, _ random: inout SeededRandom) -> [UInt8] {
     var content = inode.durable
     // All of it, nothing of it, or some sectors of it.
     let fate = random.next() % 4
@@ -506,22 +506,4 @@ private final class SimulatedFile: OpenFile {
   func sync() throws(SystemError) { try disk.sync(number, path) }
   func size() throws(SystemError) -> Int64 { Int64(try disk.size(number, path)) }
   func close() throws(SystemError) {}
-}
-
-/// A generator that gives the same numbers for the same seed: SplitMix64 (Steele, Lea, Flood 2014).
-public struct Seeded: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-  /// A generator.
-  public init(_ seed: UInt64) { state = seed }
-  /// The next number.
-  public mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = state
-    bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
-    return bits ^ bits >> 31
-  }
-  /// Every second time.
-  public mutating func isLuckyNow() -> Bool { next() & 1 == 0 }
-  var isLucky: Bool { mutating get { isLuckyNow() } }
 }
