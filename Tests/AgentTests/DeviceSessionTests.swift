@@ -7,7 +7,7 @@ import Testing
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct DeviceSessionTests {
+@Suite(.timeLimit(.minutes(5))) struct DeviceSessionTests {
   private func fault<Value>(_ body: () async throws(Fault) -> Value) async -> Fault? {
     do throws(Fault) {
       _ = try await body()
@@ -232,7 +232,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct DeviceTableTests {
+@Suite(.timeLimit(.minutes(5))) struct DeviceTableTests {
   private func slot(_ role: String, _ settings: [String: String] = [:]) -> Slot {
     var slot = Slot(role: role)
     slot.port = .simulated(name: role)

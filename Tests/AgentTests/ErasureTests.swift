@@ -8,7 +8,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct ErasureTests {
+@Suite(.timeLimit(.minutes(5))) struct ErasureTests {
   /// A position with a visit in which a case was rated.
   private struct Rated {
     let office: Office

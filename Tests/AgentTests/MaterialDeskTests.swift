@@ -7,7 +7,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct MaterialDeskTests {
+@Suite(.timeLimit(.minutes(5))) struct MaterialDeskTests {
   private struct Counter {
     let office: Office
     let desk: MaterialDesk

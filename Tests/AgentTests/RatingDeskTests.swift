@@ -9,7 +9,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct RatingDeskTests {
+@Suite(.timeLimit(.minutes(5))) struct RatingDeskTests {
   /// One evaluator in service and a visit to be rated.
   private struct Position {
     let office: Office

@@ -8,7 +8,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct RequestDeskTests {
+@Suite(.timeLimit(.minutes(5))) struct RequestDeskTests {
   private func request(_ id: String = "r-1", _ members: [String: JSONValue] = [:]) -> CommandRequest {
     CommandRequest(.object(members.merging(["requestId": .string(id)]) { _, new in new }))
   }
@@ -274,6 +274,22 @@ import WireJSON
     #expect(try await desk.show("r-1", .english)["result"] == nil)
   }
 
+  /// A ticket that has begun to be printed, and is until the gate opens.
+  private func begunTicket(_ desk: RequestDesk, until gate: Gate) async -> Task<CommandAnswer, any Error> {
+    let inside = Gate()
+    let id = request()
+    let ticket = Task {
+      try await desk.perform(.issueTicket, role: "dispenser", request: id, caller: clerk) { context in
+        _ = await context.begin()
+        inside.open()
+        await gate.wait()
+        return .done(["number": "A001"])
+      }
+    }
+    await inside.wait()
+    return ticket
+  }
+
   // MARK: Cancelling
 
   /// A card read that waits for its card until it is cancelled.
@@ -309,17 +325,8 @@ import WireJSON
   @Test func `what has had its effect, or has ended, or never was, cannot be cancelled`() async throws {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
-    let (inside, gate) = (Gate(), Gate())
-    let id = request()
-    let ticket = Task {
-      try await desk.perform(.issueTicket, role: "dispenser", request: id, caller: clerk) { context in
-        _ = await context.begin()
-        inside.open()
-        await gate.wait()
-        return .done(["number": "A001"])
-      }
-    }
-    await inside.wait()
+    let gate = Gate()
+    let ticket = await begunTicket(desk, until: gate)
     #expect(
       await problem { () throws(Problem) in try await desk.cancel("r-1") }?.code == "request.notCancellable")
     gate.open()
@@ -383,17 +390,8 @@ import WireJSON
   @Test func `a stop refuses new commands and waits for the effect that has begun`() async throws {
     let office = try await Office()
     let desk = RequestDesk(office.facilities)
-    let (inside, gate) = (Gate(), Gate())
-    let id = request()
-    let ticket = Task {
-      try await desk.perform(.issueTicket, role: "dispenser", request: id, caller: clerk) { context in
-        _ = await context.begin()
-        inside.open()
-        await gate.wait()
-        return .done(["number": "A001"])
-      }
-    }
-    await inside.wait()
+    let gate = Gate()
+    let ticket = await begunTicket(desk, until: gate)
     let stop = Task { await desk.stop() }
     let refused = try await Attempts.until("the desk is stopping") {
       await problem { () throws(Problem) in try await perform(desk, request("r-2")) }

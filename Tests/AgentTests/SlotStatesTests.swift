@@ -103,7 +103,7 @@ private final class Position: Sendable {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct SlotStatesTests {
+@Suite(.timeLimit(.minutes(5))) struct SlotStatesTests {
   private static let unit = Plugs.unit("1-3", model: "0416:5011", serial: "P0042")
   private static let raw = Plugs.raw(unit, classes: "07/01/02")
 

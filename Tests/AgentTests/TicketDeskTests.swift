@@ -9,7 +9,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct TicketDeskTests {
+@Suite(.timeLimit(.minutes(5))) struct TicketDeskTests {
   private func issue(
     _ office: Office, _ session: DeviceSession, _ id: String, _ members: [String: JSONValue] = [:],
     series: String = "", visit: Visit? = nil

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct TurnstileTests {
+@Suite(.timeLimit(.minutes(5))) struct TurnstileTests {
   /// Returns when that many wait.
   private func waiters(_ count: Int, at turnstile: Turnstile) async {
     while await turnstile.waiting.count != count { await Task.yield() }

@@ -6,7 +6,7 @@ import WireJSON
 
 @testable import Agent
 
-@Suite(.timeLimit(.minutes(1))) struct VisitDeskTests {
+@Suite(.timeLimit(.minutes(5))) struct VisitDeskTests {
   private func states(_ office: Office) async -> [String] {
     await office.delivered("visit").compactMap { $0["state"]?.string }
   }

@@ -67,10 +67,10 @@ struct Counter: Sendable {
   ) async throws -> Result<JSONValue, AgentCallError> {
     var last: AgentCallError?
     do {
-      return try await Attempts.until("an end of \(route.rawValue)", limit: .seconds(120)) {
+      return try await Attempts.until("an end of \(route.rawValue)") {
         do throws(AgentCallError) {
           return .success(
-            try await position.call(route, parameters, query: query, body: body, timeout: .seconds(60)))
+            try await position.call(route, parameters, query: query, body: body, timeout: .seconds(300)))
         } catch {
           last = error
           switch error {
@@ -132,7 +132,7 @@ struct Counter: Sendable {
     let request = "rating-\(number)"
     let citizen = Task {
       while !Task.isCancelled {
-        _ = try await Attempts.until("the device asks", limit: .seconds(180)) {
+        _ = try await Attempts.until("the device asks") {
           try await devices.state(of: "evaluator")["prompting"] == "yes" ? true : nil
         }
         try await devices.apply("press 4", to: "evaluator")
@@ -151,7 +151,7 @@ struct Counter: Sendable {
 
   func print(_ number: Int, _ visit: String) async throws {
     let request = "print-\(number)"
-    let printed: JSONValue? = try await Attempts.until("an end of the print job", limit: .seconds(120)) {
+    let printed: JSONValue? = try await Attempts.until("an end of the print job") {
       do {
         return try await position.print(smallestPDF, role: "printer", request: request)
       } catch AgentCallError.problem(_, let problem) {

@@ -36,7 +36,7 @@ struct IntakeTests {
     try hall.intake.misbehave(wrong.mode)
     try await hall.position.start()
     try await hall.counter.visit(1)
-    let status = try await Attempts.until("the trouble is told", limit: .seconds(90)) {
+    let status = try await Attempts.until("the trouble is told") {
       let status = try await hall.outboxStatus()
       return status["intake"] == "trouble" ? status : Optional.none
     }

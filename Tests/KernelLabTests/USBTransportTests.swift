@@ -188,9 +188,9 @@ extension KernelLab {
       try await Guest.run { guest in
         let probe = try await probe(guest)
         for (index, (address, command)) in [
-          ("usb-interface:PORT:1.0 layout=81/02", "read 64 60000"),
-          ("usb-interface:PORT:1.0 layout=81/02", "fill 30000 60000"),
-          ("lp:/dev/usb/lp0", "read 64 60000"), ("lp:/dev/usb/lp0", "fill 30000 60000"),
+          ("usb-interface:PORT:1.0 layout=81/02", "read 64 3600000"),
+          ("usb-interface:PORT:1.0 layout=81/02", "fill 30000 3600000"),
+          ("lp:/dev/usb/lp0", "read 64 3600000"), ("lp:/dev/usb/lp0", "fill 30000 3600000"),
         ].enumerated() {
           let device = try await FarEnd.plug(into: guest, as: "device\(index)")
           let place = address.split(separator: "PORT", omittingEmptySubsequences: false).joined(
@@ -201,12 +201,12 @@ extension KernelLab {
           let before = probe.program.lines.count
           try await probe.say("joined")
           try await device.say("unplug")
-          let unplugged = try await device.commands.program.line(containing: "detached").time
+          try await device.commands.program.line(containing: "detached")
+          // It does not wait for its own time, which is longer than this test may last.
           let line = try await probe.program.line(after: before) { _ in true }
           let isWrite = command.hasPrefix("fill")
           #expect(
             line.text == (isWrite ? "error after 0: the far end has left" : "error the far end has left"))
-          #expect(line.time - unplugged < .seconds(5), "\(line.time - unplugged)")
           #expect(try await probe.ask("close") == "ok")
         }
       }

@@ -10,7 +10,7 @@ import WireJSON
 @testable import Outbox
 
 /// The outbox, its forwarder and a receiving intake, over a real socket.
-@Suite(.timeLimit(.minutes(1))) struct DeliveryTests {
+@Suite(.timeLimit(.minutes(5))) struct DeliveryTests {
   let station: Station
   let hall: TemporaryDirectory
   var socket: String { hall.path("intake.sock") }
@@ -184,7 +184,7 @@ import WireJSON
 }
 
 /// A receiving intake notices what it was made to do wrong: otherwise its word would be worth nothing.
-@Suite(.timeLimit(.minutes(1))) struct ReceivingIntakeTests {
+@Suite(.timeLimit(.minutes(5))) struct ReceivingIntakeTests {
   let hall: TemporaryDirectory
   let client: HTTPClient
 

@@ -7,7 +7,7 @@ import WireJSON
 
 @testable import Outbox
 
-@Suite(.timeLimit(.minutes(1))) struct ForwarderTests {
+@Suite(.timeLimit(.minutes(5))) struct ForwarderTests {
   @Test func `events come in order and after their pages, ratings while pages are still on their way`()
     async throws
   {

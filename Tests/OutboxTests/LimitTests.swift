@@ -7,7 +7,7 @@ import Testing
 @testable import Outbox
 
 /// How full the outbox is, and what goes on when it is.
-@Suite(.timeLimit(.minutes(1))) struct LimitTests {
+@Suite(.timeLimit(.minutes(5))) struct LimitTests {
   private func fills(_ outbox: Outbox) async -> [OutboxQuota.Kind: OutboxFill] {
     Dictionary(uniqueKeysWithValues: await outbox.status().quotas.map { ($0.kind, $0.fill) })
   }

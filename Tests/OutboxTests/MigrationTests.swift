@@ -8,7 +8,7 @@ import WireJSON
 @testable import Store
 
 /// Databases of every earlier version are taken over with everything that waits in them.
-@Suite(.timeLimit(.minutes(1))) struct MigrationTests {
+@Suite(.timeLimit(.minutes(5))) struct MigrationTests {
   /// A text that has been released is never changed: databases out there were made by it.
   @Test func `released steps of the schema are as they were released`() {
     let digests = Outbox.schema.migrations.map { SHA256.digest(of: Array($0.utf8)).hex.prefix(16) }

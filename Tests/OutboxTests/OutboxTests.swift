@@ -7,7 +7,7 @@ import WireJSON
 
 @testable import Outbox
 
-@Suite(.timeLimit(.minutes(1))) struct OutboxTests {
+@Suite(.timeLimit(.minutes(5))) struct OutboxTests {
   // MARK: Taking
 
   @Test func `an event has the attributes of the intake API, and no others`() async throws {

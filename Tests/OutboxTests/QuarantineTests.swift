@@ -7,7 +7,7 @@ import WireJSON
 
 @testable import Outbox
 
-@Suite(.timeLimit(.minutes(1))) struct QuarantineTests {
+@Suite(.timeLimit(.minutes(5))) struct QuarantineTests {
   /// An outbox in which the event with level 2 and the page event were rejected.
   private func rejected(_ station: Station) async throws -> (Station.Opened, ScriptedIntake) {
     let opened = try await station.open()
@@ -134,7 +134,7 @@ import WireJSON
 
 private let firstPage = page(1).bytes
 
-@Suite(.timeLimit(.minutes(1))) struct QuarantineAgeTests {
+@Suite(.timeLimit(.minutes(5))) struct QuarantineAgeTests {
   private static let day = 86_400.0
 
   private func station() throws -> (Station, ManualClock) {

@@ -7,7 +7,7 @@ import WireJSON
 
 @testable import Outbox
 
-@Suite(.timeLimit(.minutes(1))) struct RecoveryTests {
+@Suite(.timeLimit(.minutes(5))) struct RecoveryTests {
   // MARK: Damage
 
   @Test func `a damaged page is set aside with its event, and everything else is delivered`() async throws {

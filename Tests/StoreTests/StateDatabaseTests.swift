@@ -4,7 +4,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct StateDatabaseTests {
+@Suite(.timeLimit(.minutes(5))) struct StateDatabaseTests {
   let directory: TemporaryDirectory
   var path: String { directory.path("state.db") }
 
