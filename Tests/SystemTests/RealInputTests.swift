@@ -89,8 +89,7 @@ struct RealInputTests {
       port = cups:Receipt@\(cups.socket)
       profile = cups-generic
       """,
-      // A question waits for the end of the window in which an earlier press might come again.
-      try devices.section("evaluator") + "repeat-window = 300 ms")
+      try devices.section("evaluator"))
     try await position.start()
     try await position.ready("scanner", "printer", "evaluator")
     _ = try await position.call(.openVisit, body: ["requestId": "visit-1", "window": "07"])

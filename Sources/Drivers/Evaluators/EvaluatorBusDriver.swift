@@ -19,7 +19,8 @@ extension Driver {
       SettingSpec("beep-with-prompt", .boolean, standard: "no", "Whether a prompt sounds the beep too."),
       SettingSpec(
         "repeat-window", .duration(milliseconds: 0...60_000), standard: "1500 ms",
-        "A frame that comes again within this time is the same press: its acknowledgement was lost, or is still due."
+        "A frame that comes again within this time is the same press: its acknowledgement was lost, or is still due. "
+          + "Longer than the device waits before it sends again."
       ),
       SettingSpec(
         "line-echo", .boolean, standard: "no",
