@@ -5,7 +5,8 @@ on the reader or in a fault that fits the trouble made.
 card_reads.py --api SOCKET --control SOCKET --reads N --seed S ROLE…
 
 Each role is read by a thread of its own. The simulated devices bear the roles' names. Prints how many reads ended how,
-and the agent's descriptors and memory before and after; exit status 1 when a read ended in anything else.
+and the agent's descriptors and memory before, after and every 500 reads of the first role; exit status 1 when a read
+ended in anything else.
 """
 import argparse
 import base64
@@ -93,6 +94,7 @@ class Reads(threading.Thread):
         self.random = random.Random(self.name_of_run)
         self.api, self.control = Peer(arguments.api), Peer(arguments.control)
         self.outcomes, self.wrong = collections.Counter(), []
+        self.done, self.told = 0, None
         self.troubles = [name for name in TROUBLES if name != "split" or role not in arguments.whole]
 
     def apply(self, command):
@@ -160,6 +162,9 @@ class Reads(threading.Thread):
         for number in range(self.count):
             try:
                 self.read(number)
+                self.done = number + 1
+                if self.told and self.done % 500 == 0:
+                    self.told()
             except BaseException as error:
                 self.wrong.append(f"read {number}: {error!r}")
                 return
@@ -177,6 +182,14 @@ def main():
     before = resources(arguments.api)
     threads = [Reads(arguments, role) for role in arguments.roles]
     start = time.monotonic()
+
+    def tell():
+        descriptors, resident = resources(arguments.api)
+        print(f"{time.monotonic() - start:.0f} s, {sum(thread.done for thread in threads)} reads, "
+              f"{sum(len(thread.wrong) for thread in threads)} wrong, descriptors {descriptors}, resident {resident} kB",
+              flush=True)
+
+    threads[0].told = tell
     for thread in threads:
         thread.start()
     for thread in threads:

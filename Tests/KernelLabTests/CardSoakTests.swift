@@ -42,8 +42,10 @@ extension KernelLab {
           python3 /mnt/card_reads.py --api \(GuestHall.socket) --control \(GuestDevices.directory)/control.sock \
             --reads \(reads) --seed 1 \(whole.joined(separator: " ")) \(roles.joined(separator: " "))
           """
-        // The reading process is its own session's: hours are too long for one request to the guest.
-        let soak = try await guest.launch("\(command); echo ended $?", as: "root")
+        // The reading process is its own session's: hours are too long for one request to the guest. How far it is can be
+        // read on the host.
+        let soak = try await guest.launch(
+          "{ \(command); echo ended $?; } 2>&1 | tee /mnt/card-reads.log", as: "root")
         let end = try await soak.line(containing: "ended ")
         print(soak.text)
         #expect(end.text == "ended 0", "\(soak.text)\n\(hall.agent.text.suffix(4000))")
