@@ -53,7 +53,8 @@ public final class Poller: Sendable {
   // 4. A registration lives only while somebody waits: a descriptor nobody waits for may be closed without a word.
   // 5. The thread publishes, under the lock, until when it is going to sleep; whoever brings an earlier deadline writes
   //    to the eventfd, which is level-triggered too, so that it does not matter whether the thread sleeps already.
-  // 6. Continuations are resumed after the lock is released.
+  // 6. Continuations are resumed, and the eventfd is written and read, after the lock is released: whoever wakes by it wants
+  //    the lock first of all.
   private struct Waiter {
     let descriptor: Int32?
     let interest: Interest
@@ -148,9 +149,14 @@ public final class Poller: Sendable {
       await withCheckedContinuation { continuation in
         let waiter = Waiter(
           descriptor: descriptor, interest: interest, deadline: deadline, continuation: continuation)
-        let resumptions = state.withLock { state -> [Resumption] in
-          if Task.isCancelled || isClosed() { return [(continuation, .readiness(.cancelled))] }
-          return enter(waiter, as: id, in: &state)
+        let (resumptions, wake) = state.withLock { state -> ([Resumption], Int32?) in
+          if Task.isCancelled || isClosed() { return ([(continuation, .readiness(.cancelled))], nil) }
+          let resumptions = enter(waiter, as: id, in: &state)
+          return (resumptions, Self.wakeForDeadline(of: id, in: &state))
+        }
+        if let wake {
+          var one: UInt64 = 1
+          _ = unsafe clinux_write(wake, &one, 8)
         }
         Self.resume(resumptions)
       }
@@ -212,13 +218,15 @@ public final class Poller: Sendable {
     if let deadline = waiter.deadline {
       state.timedWaiters += 1
       state.deadlines.insert(deadline, id)
-      if deadline < state.sleepsUntil {
-        state.sleepsUntil = deadline
-        var one: UInt64 = 1
-        _ = unsafe clinux_write(state.wake, &one, 8)
-      }
     }
     return resumptions
+  }
+
+  /// The eventfd to write to, if the thread would sleep longer than a waiter that was entered.
+  private static func wakeForDeadline(of id: UInt64, in state: inout State) -> Int32? {
+    guard let deadline = state.waiters[id]?.deadline, deadline < state.sleepsUntil else { return nil }
+    state.sleepsUntil = deadline
+    return state.wake
   }
 
   private static func newRegistration(_ state: inout State) -> Registration {
@@ -318,16 +326,16 @@ public final class Poller: Sendable {
     while true {
       let count = unsafe Int(
         clinux_epoll_wait(epoll, &events, &tokens, Int32(capacity), nextTimeout()))
+      let happened = 0..<max(count, 0)
+      if happened.contains(where: { tokens[$0] == Self.wakeToken }) {
+        var drained: UInt64 = 0
+        _ = unsafe clinux_read(wake, &drained, 8)
+      }
       let resumptions = state.withLock { state -> [Resumption] in
         state.sleepsUntil = 0
         var resumptions: [Resumption] = []
-        for index in 0..<max(count, 0) {
-          if tokens[index] == Self.wakeToken {
-            var drained: UInt64 = 0
-            _ = unsafe clinux_read(wake, &drained, 8)
-          } else {
-            Self.deliver(events[index], tokens[index], in: &state, to: &resumptions)
-          }
+        for index in happened where tokens[index] != Self.wakeToken {
+          Self.deliver(events[index], tokens[index], in: &state, to: &resumptions)
         }
         Self.expire(in: &state, to: &resumptions)
         return resumptions
