@@ -312,7 +312,7 @@ struct AgentAPI: Sendable {
       case .showCall: [.evaluator]
       default: [.evaluator, .citizenScreen]
       }
-    guard kinds.contains(await session.current.slot.kind) else {
+    guard kinds.contains(session.slot.kind) else {
       throw Problem(.wrongKind, "\(call.role) is not a \(kinds[0].englishName)")
     }
     let document = call.request.body

@@ -13,7 +13,7 @@ struct CardDesk: Sendable {
   ) async throws(Problem) -> Completion {
     let timeout = Duration.seconds(context.request.body["timeoutSeconds"]?.integer ?? 30)
     let isMasked = context.request.body["masked"]?.bool ?? false
-    let role = await session.current.slot.role
+    let role = session.slot.role
     // Before anything is read: nobody gets a number of which the audit knows nothing.
     if !isMasked { try note(context.caller, "card read in full at \(role), request \(context.request.id)") }
     let (steps, step) = AsyncStream.makeStream(of: CardReadStep.self)

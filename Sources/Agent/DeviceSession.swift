@@ -25,7 +25,8 @@ enum SessionEvent: Sendable {
 /// Keeps one device of the configuration in service: opens it, asks it, serves commands one at a time, notices when it
 /// goes and attaches it again.
 actor DeviceSession {
-  private let slot: Slot
+  /// What of the configuration it serves.
+  nonisolated let slot: Slot
   private let surroundings: DeviceSurroundings
   private let turnstile = Turnstile(limit: 32)
   private var device: (any AttachedDevice)?

@@ -63,10 +63,7 @@ struct Facilities: Sendable {
   /// caller waits for would have to wait for that.
   func note<T: Sendable>(_ body: @Sendable (Database) throws(StoreError) -> T) async throws(Problem) -> T {
     do throws(StoreError) {
-      let result = try await database.write(body)
-      // A reserve was given up on a full disk: that is to be told, and to be put right once there is room.
-      if !database.hasReserve { outbox.wake() }
-      return result
+      return try await database.write(body)
     } catch {
       log(.error, "store", "\(error) \(error.advice)")
       throw Problem(.notStored, "\(error)")

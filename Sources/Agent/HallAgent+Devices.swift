@@ -76,6 +76,7 @@ extension HallAgent {
   private func forwardState(_ view: DeviceView, previous: DeviceState) async {
     let passing: Set<DeviceState> = [.deviceBusy, .starting]
     guard view.report.state != previous, !passing.contains(view.report.state) else { return }
+    guard facilities.settings.current.forwarded.contains("device") else { return }
     var data = facilities.deviceData(view, request: nil, cases: nil)
     data["state"] = .string(view.report.state.rawValue)
     data["previous"] = .string(previous.rawValue)
