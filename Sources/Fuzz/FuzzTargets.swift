@@ -47,6 +47,16 @@ enum FuzzTargets {
     "bmp": { bytes in
       if let format = try? BMPInspector.inspect(bytes) { hold(format.width > 0, "a picture has a size") }
     },
+    "yuyv": { bytes in
+      let (width, height) = (Int(bytes.first ?? 0), Int(bytes.dropFirst().first ?? 0))
+      guard let picture = try? YUYVPicture(Array(bytes.dropFirst(2)), width: width, height: height) else {
+        return
+      }
+      let png = picture.png
+      hold(png.count == PNGEncoder.length(width: width, height: height), "a file is as long as told")
+      let format = try? PNGInspector.inspect(png)
+      hold(format?.width == width && format?.height == height, "a picture is a file of its size")
+    },
     "image": { _ = try? ImageInspector.inspect($0) },
     "pdf": { _ = try? PDFInspector.inspect($0) },
     "hid-descriptor": { _ = try? HIDReportDescriptor($0) },
