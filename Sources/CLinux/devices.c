@@ -153,7 +153,8 @@ int clinux_video_size(int fd, uint32_t code, uint32_t index, struct clinux_video
   return 0;
 }
 
-int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, uint32_t *imageSize) {
+int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, uint32_t *lineSize,
+                     uint32_t *imageSize) {
   struct v4l2_format format;
   memset(&format, 0, sizeof format);
   format.type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
@@ -166,6 +167,7 @@ int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, 
   *code = format.fmt.pix.pixelformat;
   *width = format.fmt.pix.width;
   *height = format.fmt.pix.height;
+  *lineSize = format.fmt.pix.bytesperline;
   *imageSize = format.fmt.pix.sizeimage;
   return 0;
 }

@@ -1,11 +1,12 @@
 /// A camera.
 public protocol FrameSource: Sendable {
-  /// What it can deliver, as it says itself; the largest MJPEG first.
+  /// What it can deliver, as it says itself; the largest MJPEG first, if it has one.
   var formats: [FrameFormat] { get }
   /// Begins to capture. Nothing else can use the camera until ``stop()``.
   /// - Throws: `.busy` when another program captures; `.malformed` for a format it does not have.
   func start(_ format: FrameFormat) async throws(ChannelError)
-  /// Waits for the next whole frame that the device did not mark as broken; throws `.timedOut` after `timeout`.
+  /// Waits for the next whole frame that the device did not mark as broken; throws `.timedOut` after `timeout`. A `YUYV`
+  /// frame is its rows from the top, without anything between them.
   func next(timeout: Duration) async throws(ChannelError) -> [UInt8]
   /// Returns when the camera has left, the channel was closed or the task is cancelled, also while it does not capture.
   func waitUntilGone() async

@@ -252,10 +252,10 @@ public enum FaultCode: String, Sendable, CaseIterable {
     case .cameraFormat:
       Advice(
         .configuration, .vendor, retry: false,
-        zh: "该摄像头不提供 MJPEG 图像，无法用作高拍仪。请换用支持 MJPEG 的设备，或咨询厂商能否切换图像格式。",
+        zh: "该摄像头不提供尺寸可用的 MJPEG 或 YUYV 图像，无法用作高拍仪。请换用支持其一的设备，或咨询厂商能否切换图像格式。",
         en:
-          "This camera delivers no MJPEG pictures and cannot be used for pages. Use one that does, or ask the vendor "
-          + "whether it can be switched.")
+          "This camera delivers neither MJPEG nor YUYV pictures of a usable size and cannot be used for pages. Use one "
+          + "that does, or ask the vendor whether it can be switched.")
     case .queueStopped:
       Advice(
         .maintenance, .technician, retry: true, zh: "打印队列已停止。请排除打印机故障后恢复队列。",

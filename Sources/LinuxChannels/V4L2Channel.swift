@@ -1,4 +1,5 @@
 public import Channels
+internal import Codecs
 internal import Glibc
 internal import Posix
 internal import Synchronization
@@ -13,8 +14,7 @@ public final class V4L2Channel: FrameSource {
 
   private struct Capture {
     let buffers: VideoBuffers
-    /// Bytes without which a picture is not whole.
-    let least: Int
+    let layout: FrameLayout
   }
 
   private let path: String
@@ -163,6 +163,7 @@ public final class V4L2Channel: FrameSource {
         "\(path) sets \(code) \(set.width)×\(set.height) instead of "
           + "\(format.code) \(format.width)×\(format.height)")
     }
+    let layout = try FrameLayout(set, isCompressed: compressed.contains(code))
     do throws(StreamError) {
       let capture = try stream.call { raw throws(SystemError) in
         let buffers = try VideoBuffers(raw, count: 4)
@@ -174,7 +175,7 @@ public final class V4L2Channel: FrameSource {
           try? VideoCapture.setStreaming(raw, false)
           throw error
         }
-        return Capture(buffers: buffers, least: compressed.contains(code) ? 4 : max(set.imageSize, 1))
+        return Capture(buffers: buffers, layout: layout)
       }
       state.withLock { $0 = (capture, 0) }
     } catch {
@@ -223,13 +224,13 @@ public final class V4L2Channel: FrameSource {
         guard let capture = state.capture else { throw .cancelled }
         let (frame, isWhole) = try stream.call { raw throws(SystemError) -> ([UInt8]?, Bool) in
           guard let filled = try VideoCapture.take(raw) else { return (nil, true) }
-          let isWhole = !filled.isDamaged && filled.used >= capture.least
+          let isWhole = !filled.isDamaged && filled.used >= capture.layout.least
           let bytes = isWhole ? capture.buffers.bytes(filled.index, count: filled.used) ?? [] : []
           try VideoCapture.queue(raw, filled.index)
           return (bytes, !bytes.isEmpty)
         }
         if !isWhole { state.damaged += 1 }
-        return frame
+        return frame.map(capture.layout.picture)
       }
     } catch {
       throw ChannelError(using: error)

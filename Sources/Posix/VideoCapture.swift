@@ -60,6 +60,8 @@ public enum VideoCapture {
     public var width: Int
     /// In pixels.
     public var height: Int
+    /// Bytes from the start of a row to that of the next, what fills it up included; 0 of a compressed one.
+    public var lineSize: Int
     /// Bytes of a picture; of a compressed one at the most.
     public var imageSize: Int
   }
@@ -124,10 +126,11 @@ public enum VideoCapture {
   public static func setFormat(
     _ raw: Int32, code: UInt32, width: Int, height: Int
   ) throws(SystemError) -> Setting {
-    var (code, imageSize) = (code, UInt32(0))
+    var (code, lineSize, imageSize) = (code, UInt32(0), UInt32(0))
     var (wide, high) = (UInt32(clamping: width), UInt32(clamping: height))
-    try check(unsafe clinux_video_set(raw, &code, &wide, &high, &imageSize), "VIDIOC_S_FMT")
-    return Setting(code: code, width: Int(wide), height: Int(high), imageSize: Int(imageSize))
+    try check(unsafe clinux_video_set(raw, &code, &wide, &high, &lineSize, &imageSize), "VIDIOC_S_FMT")
+    return Setting(
+      code: code, width: Int(wide), height: Int(high), lineSize: Int(lineSize), imageSize: Int(imageSize))
   }
 
   /// Gives a buffer to the camera to be filled.

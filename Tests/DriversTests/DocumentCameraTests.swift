@@ -165,16 +165,99 @@ private let small = FrameFormat(code: "MJPG", width: 8, height: 8)
     await #expect(throws: Fault.self) { _ = try await attach(FakeFrames(formats), ["frame-width": "800"]) }
   }
 
-  @Test func `a camera without MJPEG is refused with advice`() async throws {
-    let frames = FakeFrames([FrameFormat(code: "YUYV", width: 640, height: 480)])
+  @Test(arguments: [
+    // Neither of the two forms; the right one of a size of which no outbox takes a page; nothing.
+    (
+      [
+        FrameFormat(code: "NV12", width: 640, height: 480),
+        FrameFormat(code: "H264", width: 1920, height: 1080),
+      ], "it has NV12 640×480, H264 1920×1080"
+    ),
+    ([FrameFormat(code: "YUYV", width: 5000, height: 4475)], "it has YUYV 5000×4475"), ([], "it has none"),
+  ])
+  func `a camera without MJPEG and YUYV is refused with advice`(
+    formats: [FrameFormat], evidence: String
+  ) async throws {
+    let frames = FakeFrames(formats)
     let found = await fault { () async throws(Fault) in
       try await Driver.camera.attach(.frames(frames), Driver.camera.settings(), context)
     }
     #expect(found?.code == .cameraFormat)
-    #expect(found?.code.advice.chinese.contains("MJPEG") == true)
-    #expect(found?.evidence == "it has YUYV 640×480")
+    for name in ["MJPEG", "YUYV"] {
+      #expect(found?.code.advice.chinese.contains(name) == true)
+      #expect(found?.code.advice.english.contains(name) == true)
+    }
+    #expect(found?.evidence == evidence)
     // The channel was given back.
     #expect(frames.isClosed)
+  }
+
+  @Test func `YUYV is taken where there is no MJPEG of the size asked for, and not of a size too large`()
+    async throws
+  {
+    let formats = [
+      FrameFormat(code: "NV12", width: 4000, height: 3000),
+      FrameFormat(code: "YUYV", width: 5000, height: 4475),
+      FrameFormat(code: "YUYV", width: 5000, height: 4470),
+      FrameFormat(code: "YUYV", width: 1024, height: 768),
+    ]
+    let jpeg = FrameFormat(code: "JPEG", width: 640, height: 480)
+    let choices: [([FrameFormat], [String: String], FrameFormat)] = [
+      (formats, [:], formats[2]), (formats, ["frame-width": "1024"], formats[3]),
+      (formats + [jpeg], [:], jpeg),
+      (formats + [jpeg], ["frame-width": "1024"], formats[3]),
+    ]
+    for (formats, values, format) in choices {
+      let frames = FakeFrames(formats)
+      let camera = try await attach(frames, values)
+      #expect(camera.identity.model == "camera, \(format.code) \(format.width)×\(format.height)")
+      #expect(await fault { () async throws(Fault) in try await scan(camera) }?.code == .deviceSilent)
+      #expect(frames.started.all == [format])
+      await camera.detach()
+    }
+    let none = await fault { () async throws(Fault) in
+      try await Driver.camera.attach(
+        .frames(FakeFrames(formats)), Driver.camera.settings(["frame-width": "800"]), context)
+    }
+    #expect(none?.code == .sourceMissing)
+  }
+
+  private static let packed = FrameFormat(code: "YUYV", width: 3, height: 2)
+  /// Black and white and red, and half a pair that is not seen.
+  private static let row: [UInt8] = [0x10, 0x80, 0xEB, 0x80, 0x51, 0x5A, 0x77, 0xF0]
+
+  @Test func `a YUYV frame becomes a PNG page`() async throws {
+    let frames = FakeFrames([Self.packed], [Self.row + Self.row])
+    let camera = try await attach(frames)
+    let page = try #require(try await scan(camera).first)
+    #expect(
+      page.format == PageFormat(mediaType: "image/png", width: 3, height: 2, dpi: nil, colour: .colour))
+    #expect(page.sheet == 1)
+    let pixels: [UInt8] = [0, 0, 0, 255, 255, 255, 254, 0, 0]
+    let wanted = PNGEncoder.encode(width: 3, height: 2) { _, row in
+      for index in row.indices { row[index] = pixels[index] }
+    }
+    #expect(page.image.reveal() == wanted)
+    #expect(frames.stops == 1)
+    #expect(try await camera.check(.internal).details["format"] == "YUYV 3×2")
+    await camera.detach()
+  }
+
+  @Test func `a YUYV frame that is shorter or longer than its format is passed over, up to a number`()
+    async throws
+  {
+    let whole = Self.row + Self.row
+    let frames = FakeFrames([Self.packed], [Array(whole.dropLast()), whole + [0], [], whole])
+    let camera = try await attach(frames, ["settle-frames": "0", "damaged-frames": "3"])
+    #expect(try await scan(camera).count == 1)
+    for wrong in [Array(whole.dropLast()), whole + [0], whole + whole, []] {
+      let lying = FakeFrames([Self.packed], Array(repeating: wrong, count: 50))
+      let camera = try await attach(lying, ["settle-frames": "0", "damaged-frames": "2"])
+      let found = await fault { () async throws(Fault) in try await scan(camera) }
+      #expect(found?.code == .imageDamaged)
+      #expect(found?.evidence == "a picture of \(wrong.count) bytes instead of the 16 of its format")
+      #expect(lying.stops == 1)
+    }
   }
 
   @Test func `a camera has one side and colours`() async throws {

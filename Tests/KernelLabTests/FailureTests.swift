@@ -167,21 +167,5 @@ extension KernelLab {
         #expect(try await JourneyTests.read(hall, "idcard", "read-end").status == 200)
       }
     }
-
-    @Test(.timeLimit(.minutes(30))) func `a camera without MJPEG is refused by name`() async throws {
-      try await Guest.run { guest in
-        try await GuestHall.prepare(guest)
-        try await GuestHall.permitGadgets(guest)
-        try await guest.check("modprobe vivid && udevadm settle")
-        let node = try await guest.check(
-          "for v in /sys/class/video4linux/video*; do grep -q vivid $v/name && echo /dev/${v##*/}; done | head -1"
-        )
-        let hall = try await GuestHall.start(
-          on: guest, [.init("camera", "scanner", at: "video:\(node)", "profile = camera-generic")])
-        let told = try await Self.told(hall, "camera", "camera.format")
-        print("a camera without MJPEG: \(told.english)")
-        #expect(told.english.contains("MJPEG"))
-      }
-    }
   }
 }

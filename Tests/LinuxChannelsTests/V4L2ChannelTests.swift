@@ -1,8 +1,8 @@
 import Channels
-import Posix
 import Testing
 
 @testable import LinuxChannels
+@testable import Posix
 
 @Suite struct V4L2ChannelTests {
   private func one(_ width: Int, _ height: Int) -> VideoCapture.Sizes {
@@ -61,5 +61,50 @@ import Testing
       format("YUYV", 640, 480),
     ]
     #expect(V4L2Channel.ordered(formats) == [formats[2], formats[1], formats[0], formats[3]])
+  }
+
+  private func layout(
+    _ width: Int, _ height: Int, line: Int, image: Int, code: UInt32 = 0x5659_5559
+  ) throws(ChannelError) -> FrameLayout {
+    try FrameLayout(
+      VideoCapture.Setting(code: code, width: width, height: height, lineSize: line, imageSize: image),
+      isCompressed: code == 0x4750_4A4D)
+  }
+
+  @Test func `what fills up rows and pictures is taken out`() throws {
+    // Two rows of 3 pixels, 8 bytes each.
+    let picture: [UInt8] = Array(1...16)
+    let packed = try layout(3, 2, line: 8, image: 16)
+    #expect(packed.least == 16)
+    #expect(packed.picture(picture) == picture)
+    // A buffer of whole pages.
+    #expect(
+      try layout(3, 2, line: 8, image: 4096).picture(picture + Array(repeating: 0, count: 4080)) == picture)
+    let padded = try layout(3, 2, line: 12, image: 24)
+    let fill: [UInt8] = [0, 0, 0, 0]
+    let buffer = Array(picture[..<8]) + fill + Array(picture[8...])
+    #expect(padded.least == 20)
+    #expect(padded.picture(buffer) == picture)
+    #expect(padded.picture(buffer + fill) == picture)
+    // A driver that says nothing of rows has them packed.
+    #expect(try layout(3, 2, line: 0, image: 16).picture(picture) == picture)
+  }
+
+  @Test func `rows that have no room in what the camera says of them are refused`() {
+    for (line, image) in [(7, 16), (8, 15), (12, 19), (0, 15), (8, 0), (Int.max, 16)] {
+      #expect(throws: ChannelError.self, "\(line) \(image)") {
+        _ = try layout(3, 2, line: line, image: image)
+      }
+    }
+  }
+
+  @Test func `a compressed picture, and one in another form, is what is in the buffer`() throws {
+    let jpeg = try layout(640, 480, line: 0, image: 614_400, code: 0x4750_4A4D)
+    #expect(jpeg.least == 4)
+    #expect(jpeg.picture([0xFF, 0xD8, 0xFF, 0xD9]) == [0xFF, 0xD8, 0xFF, 0xD9])
+    // NV12.
+    let other = try layout(4, 2, line: 8, image: 24, code: 0x3231_564E)
+    #expect(other.least == 24)
+    #expect(other.picture(Array(1...24)) == Array(1...24))
   }
 }

@@ -27,6 +27,12 @@ public enum Programs {
   /// - Returns: what it printed.
   @discardableResult
   public static func run(_ name: String, _ arguments: String...) async throws -> String {
+    try await run(name, arguments)
+  }
+
+  /// The same with arguments that are a list already.
+  @discardableResult
+  public static func run(_ name: String, _ arguments: [String]) async throws -> String {
     let process = try ChildProcess.spawn(name, arguments: arguments, standardOutput: .pipe)
     var output: [UInt8] = []
     while let bytes = try await process.output?.read(upTo: 65536, timeout: nil), !bytes.isEmpty {

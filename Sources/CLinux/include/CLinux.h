@@ -173,7 +173,8 @@ struct clinux_video_size {
 // 1: the size is minimum = maximum, and others may follow; 0: a range, the only answer.
 int clinux_video_size(int fd, uint32_t code, uint32_t index, struct clinux_video_size *size);
 // What came of it stands in the arguments afterwards.
-int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, uint32_t *imageSize);
+int clinux_video_set(int fd, uint32_t *code, uint32_t *width, uint32_t *height, uint32_t *lineSize,
+                     uint32_t *imageSize);
 // The number of buffers there are now.
 int clinux_video_request(int fd, uint32_t count);
 int clinux_video_map(int fd, uint32_t index, void **address, size_t *length);

@@ -8,7 +8,7 @@ extension Driver {
     settings: [
       SettingSpec(
         "frame-width", .integer(0...20_000), standard: "0",
-        "Width of the pictures in pixels; 0 takes the largest MJPEG the camera has."),
+        "Width of the pictures in pixels; 0 takes the largest the camera has, of MJPEG if it has any."),
       SettingSpec(
         "frame-height", .integer(0...20_000), standard: "0",
         "Their height; 0 takes the largest of that width."),

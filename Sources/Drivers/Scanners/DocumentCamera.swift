@@ -24,11 +24,23 @@ final class DocumentCamera: Scanner {
     identity = DeviceIdentity(model: "camera, \(format.code) \(format.width)×\(format.height)")
   }
 
-  private static let codes = ["MJPG", "JPEG"]
+  /// Of forms in which it compresses its pictures itself; they are the page as they come.
+  private static let compressed = ["MJPG", "JPEG"]
+  /// The form that becomes a page by ``YUYVPicture``, where there is no other.
+  private static let packed = "YUYV"
+  /// What the outbox and the intake take as one page (Outbox: `PageFile.contentLimit`).
+  private static let pageLimit = 64 << 20
+
+  /// Whether pictures of this form can be pages.
+  private static func isPage(_ format: FrameFormat) -> Bool {
+    if compressed.contains(format.code) { return true }
+    guard format.code == packed else { return false }
+    return PNGEncoder.length(width: format.width, height: format.height).map { $0 <= pageLimit } ?? false
+  }
 
   /// Chooses the format. The camera itself is asked nothing more.
   static func attach(_ frames: any FrameSource, _ settings: DriverSettings) throws(Fault) -> DocumentCamera {
-    let offered = frames.formats.filter { codes.contains($0.code) }
+    let offered = frames.formats.filter(isPage)
     guard !offered.isEmpty else {
       throw Fault(.cameraFormat, "it has \(list(frames.formats).isEmpty ? "none" : list(frames.formats))")
     }
@@ -36,8 +48,11 @@ final class DocumentCamera: Scanner {
     let fitting = offered.filter {
       (width == 0 || $0.width == width) && (height == 0 || $0.height == height)
     }
-    guard let format = fitting.max(by: { $0.width * $0.height < $1.width * $1.height }) else {
-      throw Fault(.sourceMissing, "no MJPEG of \(width)×\(height); it has \(list(offered))")
+    func largest(of formats: [FrameFormat]) -> FrameFormat? {
+      formats.max { $0.width * $0.height < $1.width * $1.height }
+    }
+    guard let format = largest(of: fitting.filter { $0.code != packed }) ?? largest(of: fitting) else {
+      throw Fault(.sourceMissing, "no MJPEG or YUYV of \(width)×\(height); it has \(list(offered))")
     }
     let camera = DocumentCamera(frames, format, settings)
     let task = Task { [weak camera] in
@@ -108,6 +123,15 @@ final class DocumentCamera: Scanner {
 
   /// A picture as a page: whole, of the size that was set, with its tables, without the zeros behind its end.
   private func checked(_ frame: [UInt8]) throws(Fault) -> ScannedPage {
+    if format.code == Self.packed {
+      let picture: YUYVPicture
+      do throws(YUYVPicture.Failure) {
+        picture = try YUYVPicture(frame, width: format.width, height: format.height)
+      } catch {
+        throw Fault(.imageDamaged, "a picture of \(error)")
+      }
+      return try ScannedPage.checked(picture.png, number: 1, duplex: false)
+    }
     let found: JPEGFrame
     do throws(ImageError) {
       found = try JPEGInspector.inspect(frame)
