@@ -1,8 +1,8 @@
 /// An uncompressed picture of a camera: packed 4:2:2, each two pixels of a row as Y Cb Y Cr in four bytes
 /// (`V4L2_PIX_FMT_YUYV`; the kernel's Documentation/userspace-api/media/v4l/pixfmt-packed-yuv.rst).
 ///
-/// Its colours are taken as BT.601 of limited range: the default of the sRGB colour space, that of most webcams, and so that
-/// "all current capture hardware supported by the kernel" converts to it (…/v4l/colorspaces-details.rst).
+/// Its colours are taken as BT.601 of limited range: V4L2's default for the sRGB colour space, that of most webcams, and to
+/// which "all current capture hardware supported by the kernel" converts (…/v4l/colorspaces-details.rst).
 public struct YUYVPicture: Sendable {
   /// Why bytes are no such picture.
   public enum Failure: Error, Sendable, Equatable, CustomStringConvertible {

@@ -332,7 +332,8 @@ public enum Route: String, Sendable, CaseIterable {
       .init(
         method: "GET", path: "/v1/materials/{material}/pages/{page}", role: .counter,
         summary:
-          "The page's image, until the visit closes. `scale=8` gives a thumbnail an eighth the size, `2` and `4` likewise.",
+          "The page's image, until the visit closes. `scale=8` gives a thumbnail of a JPEG page, an eighth the size, `2` and `4` "
+          + "likewise.",
         query: [.optional("scale", .integer(1...8), "1, 2, 4 or 8.")], answerType: "image/*")
     case .withdrawPage:
       .init(
