@@ -204,8 +204,14 @@ actor PageDirectory {
     let day = Self.day(of: time)
     if let other = (spares + unsettled).first?.day, other != day { removeSpares() }
     if spares.isEmpty {
-      try makeSpare(day)
-      try settleSpares()
+      do throws(SystemError) {
+        try makeSpare(day)
+        try settleSpares()
+      } catch {
+        // What is left lies where there is nothing to be had any more: a second try is to begin anew.
+        removeSpares()
+        throw error
+      }
     }
     return spares.removeLast()
   }

@@ -104,6 +104,19 @@ import WireJSON
     #expect(try station.pageFiles().isEmpty)
   }
 
+  @Test(arguments: 1...9)
+  func `a page is taken when somebody has removed the directory of those before it`(before: Int) async throws
+  {
+    let station = try Station()
+    let outbox = try await station.open().outbox
+    for number in 0..<before { _ = try await outbox.storeBlob(page(number)) }
+    // Behind what is made in advance for later pages.
+    for directory in await outbox.pages.directories { Files.removeTree("\(station.pages)/\(directory)") }
+    let stored = try await outbox.storeBlob(page(99))
+    _ = try await outbox.append([pageEvent([stored.digest])])
+    #expect(try await outbox.readBlob(stored.digest).count == stored.bytes)
+  }
+
   @Test func `the same page is stored once, however many store it at the same time`() async throws {
     let station = try Station()
     let opened = try await station.open()
