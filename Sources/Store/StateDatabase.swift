@@ -119,7 +119,8 @@ public actor StateDatabase {
   // MARK: Use
 
   /// Runs `body` in one transaction (`BEGIN IMMEDIATE`) and returns what it returns once that is committed and flushed. Rolled
-  /// back when it throws. May run `body` again: when the disk was full and a reserve was given up for it.
+  /// back when it throws. May run `body` again: when the disk was full and room was made for it, in the log
+  /// or by giving up a reserve.
   ///
   /// - Parameter erasing: whether `body` notes or erases what the intake has accepted: the last reserve is kept for that, so that
   ///   it goes on when everything else has filled the disk to the last byte.
@@ -127,12 +128,16 @@ public actor StateDatabase {
     erasing: Bool = false, _ body: @Sendable (Database) throws(StoreError) -> T
   ) throws(StoreError) -> T {
     var reserves: [DatabaseFiles.Reserve] = erasing ? [.first, .last] : [.first]
+    var isLogTried = false
     while true {
       do throws(StoreError) {
         return try guarded(writing: true, body)
       } catch .full {
-        guard let usable = reserves.firstIndex(where: { files.release($0) }) else { throw .full }
-        reserves.removeFirst(usable + 1)
+        if isLogTried {
+          guard let usable = reserves.firstIndex(where: { files.release($0) }) else { throw .full }
+          reserves.removeFirst(usable + 1)
+        }
+        isLogTried = true
         // What is in the log goes into the file as long as there is room for that: then the log is used from its beginning again,
         // and grows no more.
         database?.checkpoint()

@@ -68,6 +68,15 @@ import Testing
     #expect(try disk.paths.allSatisfy { try !$0.hasPrefix("/state/pages/") || disk.size($0) == 0 })
     // There is room for ratings again, in the database itself.
     #expect(try await outbox.append([rating()]).count == 1)
+
+    // And so it goes on, through many cycles of the log, without a byte and without a reserve.
+    try fill(disk)
+    #expect(!database.hasReserve)
+    for _ in 0..<600 {
+      #expect(try await outbox.append([rating()]).count == 1)
+      #expect(try await deliver(outbox) >= 1)
+    }
+    #expect(try await outbox.append([rating()]).count == 1)
     await database.close()
 
     // The start on the full disk, and the way back to normal once it is not.
