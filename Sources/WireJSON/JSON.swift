@@ -6,6 +6,10 @@ public enum JSON {
   /// stack is at their mercy.
   public static let depthLimit = 64
 
+  /// How many bytes of UTF-8 a member's name may have. No form has one near it, and telling names apart takes time that grows
+  /// with the square of what one may make of combining marks.
+  public static let nameLimit = 256
+
   /// The value as compact JSON: members sorted by name, slashes not escaped, so that equal values give equal bytes.
   /// - Throws: ``JSONError`` of kind ``JSONError/Kind/notEncodable``.
   public static func encode<T: Encodable>(_ value: T) throws(JSONError) -> [UInt8] {

@@ -28,6 +28,11 @@ struct JSONReader {
       try elements(closing: UInt8(ascii: "}")) { (reader) throws(JSONError) in
         reader.skipSpace()
         let name = try reader.string()
+        guard name.utf8.count <= JSON.nameLimit else {
+          throw JSONError(
+            .invalid,
+            sentence: "A member's name is longer than \(JSON.nameLimit) bytes, before \(reader.place).")
+        }
         reader.skipSpace()
         try reader.expect(UInt8(ascii: ":"), "“:”")
         let value = try reader.value()

@@ -63,6 +63,17 @@ import WireJSON
     #expect(try JSON.parse(Array(text.utf8)).string?.count == 1002)
   }
 
+  @Test func `a member's name to the limit is read and a longer one refused`() throws {
+    func named(_ count: Int) -> [UInt8] { Array("{\"\(String(repeating: "n", count: count))\": 1}".utf8) }
+    #expect(try JSON.parse(named(JSON.nameLimit)).object?.count == 1)
+    // A name of a megabyte of combining marks would be sorted for half an hour.
+    let marks = "{\"e" + String(repeating: "\u{301}\u{323}", count: 250_000) + "\": 1}"
+    for text in [named(JSON.nameLimit + 1), Array(marks.utf8)] {
+      let error = #expect(throws: JSONError.self) { try JSON.parse(text) }
+      #expect(error?.kind == .invalid)
+    }
+  }
+
   struct Case: Codable, Equatable {
     enum Relation: String, Codable { case new, supplement }
     var number: String
