@@ -111,7 +111,12 @@ final class ScanRun: Sendable {
     // standard error open.
     listener.cancel()
     await listener.value
-    while let bytes = try? await process.errorOutput?.read(upTo: 4096, timeout: .zero), !bytes.isEmpty {
+    // No more than a pipe holds: they may go on speaking.
+    for _ in 0..<16 {
+      guard let bytes = try? await process.errorOutput?.read(upTo: 4096, timeout: .zero), !bytes.isEmpty
+      else {
+        break
+      }
       said.append(bytes)
     }
     process.errorOutput?.close()
