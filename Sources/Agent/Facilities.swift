@@ -63,7 +63,10 @@ struct Facilities: Sendable {
   /// caller waits for would have to wait for that.
   func note<T: Sendable>(_ body: @Sendable (Database) throws(StoreError) -> T) async throws(Problem) -> T {
     do throws(StoreError) {
-      return try await database.write(body)
+      let result = try await database.write(body)
+      // A reserve was given up on a full disk: that is to be told, and to be put right once there is room.
+      if !database.hasReserve { outbox.wake() }
+      return result
     } catch {
       log(.error, "store", "\(error) \(error.advice)")
       throw Problem(.notStored, "\(error)")

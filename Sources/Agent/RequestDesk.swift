@@ -1,7 +1,6 @@
 import Crypto
 import Devices
 import LocalAPI
-import Outbox
 import Posix
 import Store
 import WireJSON
@@ -168,8 +167,6 @@ actor RequestDesk {
             .integer(now.secondsSince1970),
           ])
       }
-      // A reserve was given up on a full disk: that is to be told, and to be put right once there is room.
-      if !facilities.database.hasReserve { facilities.outbox.wake() }
       return nil
     } catch {
       return error
