@@ -52,11 +52,8 @@ final class KeypadEvaluator: Evaluator {
         state.count.lastUnknown = code
       }
     }
-    let isTaken = outlet.send(meaning.notice(rawKey: code))
-    state.withLock { state in
-      state.count.known += 1
-      if !isTaken { state.count.lost += 1 }
-    }
+    state.withLock { $0.count.known += 1 }
+    if !outlet.send(meaning.notice(rawKey: code)) { state.withLock { $0.count.lost += 1 } }
   }
 
   private func lost(_ fault: Fault) {

@@ -75,11 +75,8 @@ final class ReportEvaluator: Evaluator {
     }
     guard isNew, let meaning = KeyMeaning(patterns[found].meaning) else { return }
     // The place in the profile, from 1: what the device sent is a report, not a key.
-    let isTaken = outlet.send(meaning.notice(rawKey: found + 1))
-    state.withLock { state in
-      state.count.known += 1
-      if !isTaken { state.count.lost += 1 }
-    }
+    state.withLock { $0.count.known += 1 }
+    if !outlet.send(meaning.notice(rawKey: found + 1)) { state.withLock { $0.count.lost += 1 } }
   }
 
   private func lost(_ fault: Fault) {
