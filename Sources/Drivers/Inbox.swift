@@ -81,6 +81,8 @@ final class Inbox<Element: Sendable>: Sendable {
           if let ready = Self.ready(&state) { return (continuation, ready) }
           // The handler below may have run before there was anything to resume.
           if Task.isCancelled { return (continuation, .cancelled) }
+          // So may the timer, on a machine that stood still for a moment.
+          if time.now() >= deadline { return (continuation, .timedOut) }
           let earlier = state.waiter
           state.waiter = (ticket, continuation)
           return earlier.map { ($0.continuation, .cancelled) }

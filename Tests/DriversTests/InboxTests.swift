@@ -1,4 +1,5 @@
 import Channels
+import Synchronization
 import Testing
 
 @testable import Drivers
@@ -56,6 +57,26 @@ import Testing
     inbox.put(1)
     inbox.clear()
     #expect(await take(until: soon(.milliseconds(5))) == "timed out")
+  }
+
+  /// A clock on which every pause is over at once.
+  private final class HurriedTime: Timekeeper {
+    private let time = Mutex(Duration.zero)
+    func now() -> Duration { time.withLock { $0 } }
+    func sleep(for duration: Duration) async -> Bool {
+      time.withLock { $0 += duration }
+      return true
+    }
+  }
+
+  @Test func `a wait whose time is over before it has quite begun ends all the same`() async {
+    for _ in 0..<20_000 {
+      let inbox = Inbox<Int>(time: HurriedTime())
+      guard case .timedOut = await inbox.take(until: .milliseconds(1)) else {
+        Issue.record("not timed out")
+        return
+      }
+    }
   }
 
   @Test func `many things through many waits arrive each once`() async {

@@ -527,7 +527,7 @@ private final class SteppedTime: Timekeeper {
   /// Returns when somebody has begun to wait for that many times.
   func waited(_ times: Int) async {
     while state.withLock({ $0.waits }) < times {
-      _ = await begun.take(until: RealTime().now() + .seconds(30))
+      if case .cancelled = await begun.take(until: RealTime().now() + .seconds(30)) { return }
     }
   }
 
