@@ -166,6 +166,8 @@ actor Supervisor {
   private var task: Task<Void, any Error>?
   /// How it ended each time.
   private(set) var ends: [ExitStatus] = []
+  /// The last that it said before it ended the last time.
+  private(set) var lastWords = ""
   /// What it printed when it broke down instead of saying what is wrong.
   private(set) var crashes: [String] = []
   private var isStopping = false
@@ -227,6 +229,7 @@ actor Supervisor {
   private func note(_ program: RunningProgram, _ status: ExitStatus) {
     ends.append(status)
     let text = program.printed.value.errors.joined(separator: "\n")
+    lastWords = program.printed.value.errors.suffix(6).joined(separator: "\n")
     if isCrashReport(text) { crashes.append(text) }
     if case .signalled(let signal) = status, signal != Signals.kill {
       crashes.append("signal \(signal): \(text)")
