@@ -76,6 +76,7 @@ struct AccessTests {
       #expect(refused.body["actor"] == "administrator")
       #expect(refused.body["detail"] == "needs the role technician; uid 4711 has counter")
     }
+    try await position.running.line(containing: "uid 4711 (counter) was refused changeDevice")
     #expect(try position.running.count("uid 4711 (counter) was refused changeDevice") == 1)
     #expect(try await position.call(.showDevice, ["role": "dispenser"])["admin"] == "unlocked")
     let external = try await curl(

@@ -41,6 +41,7 @@ import WireJSON
     }
     let program = try await position.start()
     try await position.ready("dispenser")
+    try await program.line(containing: "The database is gone")
     #expect(program.count("The database is gone") == 1)
     #expect(try await number(position, "t-3") == "AR001")
     try await position.delivered()
@@ -54,6 +55,7 @@ import WireJSON
     for name in ["-wal", "-shm"] where Files.exists(database + name) { try Files.unlink(database + name) }
     let repaired = try await position.start()
     try await position.ready("dispenser")
+    try await repaired.line(containing: "The database was damaged")
     #expect(repaired.count("The database was damaged") == 1)
     #expect(try await number(position, "t-4") == "AS001")
     try await position.delivered()
@@ -81,6 +83,7 @@ import WireJSON
     try await devices.apply("echo on", to: "dispenser")
     let program = try await position.start()
     try await position.ready("dispenser")
+    try await program.line(containing: "ticket A001: it is not known whether it was printed")
     #expect(program.count("ticket A001: it is not known whether it was printed") == 1)
 
     let answer = try await position.call(
