@@ -98,7 +98,7 @@ import WireJSON
       Built.path("hallctl"), ["--socket", position.socket, "card", "read", "--timeout", "300"])
     try await feed.wait("prompt") { $0["step"] == "takeCardBack" }
     var found = try Self.commandLines()
-    #expect(try await shown.status() == .exited(0))
+    #expect(try await shown.lasting() == .exited(0))
     let output = shown.printed.value.all.joined(separator: "\n")
     #expect(output.contains("110105********002X") && !output.contains("11010519491231002X"))
 

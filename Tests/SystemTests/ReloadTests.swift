@@ -112,7 +112,7 @@ import WireJSON
     try await program.line(containing: "agent: stopping")
     let answer = try await scan
     #expect(answer["outcome"] == "complete" && answer["scanned"]?.array?.count == 4)
-    #expect(try await program.status() == .exited(0))
+    #expect(try await program.lasting() == .exited(0))
     #expect(program.count("stopped; left for the next start: ") == 1)
     #expect(!Files.exists(position.socket))
     #expect(!isCrashReport(program.printed.value.errors.joined(separator: "\n")))

@@ -34,6 +34,7 @@ import WireJSON
       #expect(try await page.own("GET", "/events").status == 401)
     }
     try await position.stop()
+    _ = try await program.lasting()
     for word in ["Host ", "Origin ", "Sec-Fetch-Site ", "token"] {
       #expect(
         program.count("a request to the citizen's screen was refused: \(word == "token" ? "no token" : word)")
