@@ -229,6 +229,9 @@ def run_postfix(kills):
             """The master's id and its children's: only what was started here."""
             with open(directory + "/queue/pid/master.pid", encoding="ascii") as file:
                 master = int(file.read())
+            # The file outlives a master that was killed, and its number may be somebody else's by now.
+            if os.readlink(f"/proc/{master}/cwd") != os.path.realpath(directory + "/queue"):
+                return []
             with open(f"/proc/{master}/task/{master}/children", encoding="ascii") as file:
                 return [master] + [int(word) for word in file.read().split()]
 
